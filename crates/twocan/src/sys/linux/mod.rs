@@ -1,0 +1,2 @@
+//! Linux.
+pub(crate) mod futex;
