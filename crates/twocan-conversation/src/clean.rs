@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn ordinary_text_of_many_languages_stays_as_it_is() {
-        for text in ["안녕하세요, 밤이에요", "👩‍👩‍👧‍👦 🇰🇷 ❤️", "e\u{301}", "می‌خواهم", "日本語", "𝄞"] {
+        for text in ["안녕하세요, 밤이에요", "👩‍👩‍👧‍👦 🇰🇷 ❤️", "e\u{301}", "می‌خواهم", "日本語", "𝄞"]
+        {
             assert_eq!(clean_text(text), text);
         }
     }

@@ -16,7 +16,7 @@ pub use conversation::{
     Body, Conversation, Effect, Entry, EntryId, Event, MessageId, Peer, Tick, Why,
 };
 pub use notice::Notice;
-pub use wire::{MAX_TEXT, Malformed, Text, Wire, decode, encode_text};
+pub use wire::{MAX_TEXT, Malformed, Text, Wire, cut, decode, encode_text};
 
 /// The label of every chat's channel. A program that opens the same name for something else is told apart by it.
 pub const LABEL: &str = "chat/1";

@@ -116,10 +116,9 @@ impl fmt::Display for Notice {
             Notice::SameNick { nick, shown } => {
                 write!(f, "the other side also calls itself {nick}; shown as {shown}.")
             }
-            Notice::Left { nick } => write!(
-                f,
-                "{nick} left. Waiting for the other side to come back; Ctrl-D to leave."
-            ),
+            Notice::Left { nick } => {
+                write!(f, "{nick} left. Waiting for the other side to come back; Ctrl-D to leave.")
+            }
             Notice::Died { nick } => write!(
                 f,
                 "{nick}'s program ended without saying goodbye. \
@@ -222,7 +221,11 @@ mod tests {
             ),
             (Notice::Gone { lost: 1, nick: bob() }, "1 message was not taken by bob and is gone."),
             (
-                Notice::Misbehaved { name: "cat".into(), pid: Some(4190), how: "bad length".into() },
+                Notice::Misbehaved {
+                    name: "cat".into(),
+                    pid: Some(4190),
+                    how: "bad length".into(),
+                },
                 "cat: pid 4190 wrote something that is no message (bad length). Conversation ended.",
             ),
         ];

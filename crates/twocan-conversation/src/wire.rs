@@ -105,8 +105,13 @@ fn decode_text(bytes: &[u8]) -> Result<Text, Malformed> {
     })
 }
 
-fn cut(text: &str, max: usize) -> &str {
-    &text[..text.floor_char_boundary(max)]
+/// The beginning of `text`, at most `max` bytes long, cut between two characters.
+pub fn cut(text: &str, max: usize) -> &str {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 #[cfg(test)]
@@ -119,9 +124,12 @@ mod tests {
 
     #[test]
     fn a_text_comes_back_as_it_went() {
-        for (nick, at, said) in
-            [("alice", 0, "hi"), ("밥", -1, "안녕\n두 줄"), ("", i64::MAX, ""), ("x", i64::MIN, "👩‍👩‍👧‍👦")]
-        {
+        for (nick, at, said) in [
+            ("alice", 0, "hi"),
+            ("밥", -1, "안녕\n두 줄"),
+            ("", i64::MAX, ""),
+            ("x", i64::MIN, "👩‍👩‍👧‍👦"),
+        ] {
             assert_eq!(decode(&encode_text(nick, at, said)), Ok(text(nick, at, said)));
         }
     }
