@@ -126,8 +126,10 @@ fn message(life: u32, n: u64) -> [u8; MESSAGE] {
     let mut bytes = [0; MESSAGE];
     bytes[..4].copy_from_slice(&life.to_le_bytes());
     bytes[4..12].copy_from_slice(&n.to_le_bytes());
+    // An odd factor keeps different numbers different, and each byte of the product stands in the pattern.
+    let mixed = (n ^ u64::from(life) << 32).wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes();
     for (i, byte) in bytes[12..].iter_mut().enumerate() {
-        *byte = (n as u8).wrapping_mul(31).wrapping_add(i as u8) ^ life as u8;
+        *byte = mixed[i % 8].wrapping_add(i as u8);
     }
     bytes
 }

@@ -4,7 +4,7 @@ use super::hold::Holding;
 use crate::cli::{Map, MapCreate};
 use crate::exit::{Exit, Failure, io_failure};
 use std::io::{self, Write};
-use twocan::{ErrorKind, MemoryMap, View};
+use twocan::{Access, ErrorKind, MemoryMap, View};
 
 /// Bytes copied at once from a map to standard output.
 const PIECE: usize = 1 << 20;
@@ -15,7 +15,7 @@ pub(crate) fn run(map: Map) -> Result<(), Failure> {
         Map::Create(args) => create(&args),
         Map::Read { name, at, len, text } => read(&name, at, len, text),
         Map::Write { name, text, at } => {
-            open(&name)?.write(position(&name, at)?, text.as_str())?;
+            open(&name, Access::ReadWrite)?.write(position(&name, at)?, text.as_str())?;
             Ok(())
         }
     }
@@ -39,7 +39,7 @@ fn create(args: &MapCreate) -> Result<(), Failure> {
         );
         return Err(Failure::new(Exit::Other, text));
     }
-    let map = MemoryMap::create_new(&args.name, args.size).map_err(|e| exists(e, &args.name))?;
+    let map = MemoryMap::create_new(&args.name, args.size)?;
     if !first.is_empty() {
         map.view()?.write(0, first.as_slice())?;
     }
@@ -49,16 +49,12 @@ fn create(args: &MapCreate) -> Result<(), Failure> {
     ended
 }
 
-fn exists(e: twocan::Error, _name: &str) -> Failure {
-    e.into()
-}
-
-fn open(name: &str) -> Result<View, Failure> {
-    Ok(MemoryMap::open_existing(name)?.view()?)
+fn open(name: &str, access: Access) -> Result<View, Failure> {
+    Ok(MemoryMap::options().access(access).open_existing(name)?.view()?)
 }
 
 fn read(name: &str, at: u64, len: Option<u64>, text: bool) -> Result<(), Failure> {
-    let view = open(name)?;
+    let view = open(name, Access::Read)?;
     let from = position(name, at)?;
     let end = match len {
         Some(len) => position(name, at.saturating_add(len))?,

@@ -184,8 +184,8 @@ fn a_paste_is_inserted_and_not_sent() {
     let effects = rig.key(KeyCode::Enter);
     assert!(matches!(effects[..], [Effect::Show(_), Effect::Send { .. }, ..]));
     let rows = rig.draw();
-    assert_eq!(rows[7], "14:03 alice: one", "{rows:#?}");
-    assert_eq!(rows[8], "        two␛[31m …", "{rows:#?}");
+    assert_eq!(rows[5], "14:03 alice: one", "{rows:#?}");
+    assert_eq!(rows[6], "        two␛[31m …", "{rows:#?}");
 }
 
 #[test]
