@@ -6,22 +6,22 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub const BIN: &str = env!("CARGO_BIN_EXE_twocan");
+pub(crate) const BIN: &str = env!("CARGO_BIN_EXE_twocan");
 
 /// What takes longer hangs.
-pub const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// Names of its own for one test.
-pub struct Place {
-    pub dir: tempfile::TempDir,
+pub(crate) struct Place {
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl Place {
-    pub fn new() -> Place {
+    pub(crate) fn new() -> Place {
         Place { dir: tempfile::Builder::new().prefix("twocan-test-").tempdir().unwrap() }
     }
 
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(BIN);
         command.args(args).env("TWOCAN_DIR", self.dir.path()).env_remove("RUST_LOG");
         command.env("USER", "tester").env("NO_COLOR", "1").env("RUST_BACKTRACE", "0");
@@ -29,7 +29,7 @@ impl Place {
     }
 
     /// Runs to the end with `input` as standard input.
-    pub fn run_with(&self, args: &[&str], input: &[u8]) -> Output {
+    pub(crate) fn run_with(&self, args: &[&str], input: &[u8]) -> Output {
         let mut command = self.command(args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -42,19 +42,19 @@ impl Place {
     }
 
     /// Runs to the end without input.
-    pub fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         let mut command = self.command(args);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         finish(command.spawn().unwrap(), args)
     }
 
     /// Starts and lets run.
-    pub fn start(&self, args: &[&str]) -> Running {
+    pub(crate) fn start(&self, args: &[&str]) -> Running {
         Running::new(self.command(args).stdin(Stdio::piped()))
     }
 
     /// Nothing is left behind but the one lock file.
-    pub fn expect_clean(&self) {
+    pub(crate) fn expect_clean(&self) {
         let left: Vec<_> = std::fs::read_dir(self.dir.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -94,16 +94,16 @@ fn wait(child: &mut Child) -> Option<std::process::ExitStatus> {
     None
 }
 
-pub fn out(output: &Output) -> String {
+pub(crate) fn out(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-pub fn err(output: &Output) -> String {
+pub(crate) fn err(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// The exit code and standard error as asked, with everything said when it is not so.
-pub fn expect_end(output: &Output, code: i32, stderr: &str) {
+pub(crate) fn expect_end(output: &Output, code: i32, stderr: &str) {
     assert_eq!(output.status.code(), Some(code), "out: {}\nerr: {}", lossy(output), err(output));
     assert_eq!(err(output), stderr);
 }
@@ -113,8 +113,8 @@ fn lossy(output: &Output) -> String {
 }
 
 /// A running twocan whose lines can be waited for. Killed when dropped.
-pub struct Running {
-    pub child: Child,
+pub(crate) struct Running {
+    pub(crate) child: Child,
     stdin: Option<ChildStdin>,
     out: Receiver<String>,
     err: Receiver<String>,
@@ -122,40 +122,46 @@ pub struct Running {
 }
 
 impl Running {
-    pub fn new(command: &mut Command) -> Running {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    pub(crate) fn new(command: &mut Command) -> Running {
+        Running::spawn(command.stdout(Stdio::piped()))
+    }
+
+    /// As `new`, with the command's own standard output.
+    pub(crate) fn spawn(command: &mut Command) -> Running {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stdin = child.stdin.take();
-        let out = lines(child.stdout.take().unwrap());
+        // A test that keeps standard output for itself has set it already.
+        let out = child.stdout.take().map_or_else(|| mpsc::channel().1, lines);
         let err = lines(child.stderr.take().unwrap());
         Running { child, stdin, out, err, seen: String::new() }
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Writes a line to its standard input.
-    pub fn say(&mut self, line: &str) {
+    pub(crate) fn say(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().unwrap();
         stdin.write_all(format!("{line}\n").as_bytes()).unwrap();
         stdin.flush().unwrap();
     }
 
     /// The end of its standard input.
-    pub fn end_input(&mut self) {
+    pub(crate) fn end_input(&mut self) {
         self.stdin = None;
     }
 
-    pub fn out_line(&mut self) -> String {
+    pub(crate) fn out_line(&mut self) -> String {
         next(&self.out, &mut self.seen, "output")
     }
 
-    pub fn err_line(&mut self) -> String {
+    pub(crate) fn err_line(&mut self) -> String {
         next(&self.err, &mut self.seen, "error")
     }
 
     /// Reads standard error up to a line with these words.
-    pub fn err_until(&mut self, words: &str) -> String {
+    pub(crate) fn err_until(&mut self, words: &str) -> String {
         loop {
             let line = self.err_line();
             if line.contains(words) {
@@ -165,7 +171,7 @@ impl Running {
     }
 
     /// All further lines of standard output, to its end.
-    pub fn rest(&mut self) -> Vec<String> {
+    pub(crate) fn rest(&mut self) -> Vec<String> {
         let mut rest = Vec::new();
         while let Ok(line) = self.out.recv_timeout(LIMIT) {
             rest.push(line);
@@ -173,7 +179,7 @@ impl Running {
         rest
     }
 
-    pub fn err_rest(&mut self) -> Vec<String> {
+    pub(crate) fn err_rest(&mut self) -> Vec<String> {
         let mut rest = Vec::new();
         while let Ok(line) = self.err.recv_timeout(LIMIT) {
             rest.push(line);
@@ -181,19 +187,24 @@ impl Running {
         rest
     }
 
+    /// Standard output has come to its end, with nothing more in it.
+    pub(crate) fn rest_is_over(&self) -> bool {
+        self.out.recv_timeout(LIMIT) == Err(mpsc::RecvTimeoutError::Disconnected)
+    }
+
     /// kill -9.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.pid().to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
     /// Waits for its end; the exit code.
-    pub fn code(&mut self) -> i32 {
+    pub(crate) fn code(&mut self) -> i32 {
         let status = wait(&mut self.child);
         let status = status.unwrap_or_else(|| panic!("does not end; seen:\n{}", self.seen));
         status.code().unwrap_or(-1)
