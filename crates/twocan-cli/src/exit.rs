@@ -112,9 +112,9 @@ impl Failure {
     pub(crate) fn print(&self) {
         if !self.text.is_empty() {
             let mut lines = self.text.lines().map(str::trim);
-            eprintln!("twocan: {}", lines.next().unwrap_or_default());
+            crate::tell(&format!("twocan: {}", lines.next().unwrap_or_default()));
             for line in lines {
-                eprintln!("        {line}");
+                crate::tell(&format!("        {line}"));
             }
         }
     }

@@ -16,6 +16,7 @@ use cli::{Cli, Command};
 use exit::Failure;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tracing_subscriber::filter::LevelFilter;
 
 fn main() -> ExitCode {
@@ -63,6 +64,22 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// A line on standard error. If nobody reads it, there is nothing to do about it.
+pub(crate) fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Raised while the screen is the chat's own; a log line would tear it.
+pub(crate) static LOG_MUTED: AtomicBool = AtomicBool::new(false);
+
+fn log_writer() -> Box<dyn Write> {
+    if LOG_MUTED.load(Ordering::Relaxed) {
+        Box::new(std::io::sink())
+    } else {
+        Box::new(std::io::stderr())
+    }
+}
+
 fn log_to_stderr(quiet: bool, verbose: u8) {
     let level = match (quiet, verbose) {
         (true, _) => LevelFilter::ERROR,
@@ -73,7 +90,8 @@ fn log_to_stderr(quiet: bool, verbose: u8) {
     };
     tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(std::io::stderr)
+        .with_writer(log_writer)
+        .with_ansi(false)
         .with_target(false)
         .without_time()
         .init();

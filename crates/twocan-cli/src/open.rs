@@ -88,6 +88,7 @@ pub(crate) fn open(
     wait: impl FnOnce(&Error) -> bool,
     timeout: Option<Duration>,
     ending: &Ending,
+    quiet: bool,
 ) -> Result<Channel, Failure> {
     let e = match options.open(wanted.name) {
         Ok(channel) => return Ok(channel),
@@ -97,6 +98,8 @@ pub(crate) fn open(
         return Err(wanted.refusal(&e));
     }
     tracing::info!("waiting for a seat: {e}");
+    let words = format!("{}; waiting until one is free (Ctrl-C gives up)", e.cause());
+    let _patience = Patience::new(quiet, words);
     match options.open_until(wanted.name, Until::from(timeout).cancelled(ending.cancel())) {
         Ok(channel) => Ok(channel),
         Err(late) if late.kind() == ErrorKind::Cancelled => Err(ending.failure()),
@@ -120,7 +123,7 @@ impl Patience {
         let (stop, stopped) = mpsc::channel::<()>();
         std::thread::spawn(move || {
             if stopped.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-                eprintln!("twocan: {words}");
+                crate::tell(&format!("twocan: {words}"));
             }
         });
         Patience { _stop: Some(stop) }
@@ -133,7 +136,7 @@ pub(crate) fn greet(channel: &Channel, quiet: bool, ending: &Ending, words: &str
         return;
     }
     match channel.wait_peer((PATIENCE, ending.cancel())) {
-        Err(e) if e.kind() == ErrorKind::TimedOut => eprintln!("twocan: {words}"),
+        Err(e) if e.kind() == ErrorKind::TimedOut => crate::tell(&format!("twocan: {words}")),
         _ => {}
     }
 }

@@ -9,13 +9,13 @@
 mod clean;
 mod conversation;
 mod notice;
+mod parts;
 mod wire;
 
 pub use clean::{clean_nick, clean_text};
-pub use conversation::{
-    Body, Conversation, Effect, Entry, EntryId, Event, MessageId, Peer, Tick, Why,
-};
+pub use conversation::Conversation;
 pub use notice::Notice;
+pub use parts::{Body, Effect, Entry, EntryId, Event, MessageId, Peer, Tick, Why};
 pub use wire::{MAX_TEXT, Malformed, Text, Wire, cut, decode, encode_text};
 
 /// The label of every chat's channel. A program that opens the same name for something else is told apart by it.

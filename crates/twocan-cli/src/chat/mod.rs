@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Chat, quiet: bool) -> Result<(), Failure> {
     options.nick(nick.as_str()).label(LABEL).max_message(MAX_MESSAGE);
     let wanted = Wanted { name: &args.name, verb: "chat", label: LABEL };
     let seat_is_worth_it = |e: &twocan::Error| args.wait && e.kind() == ErrorKind::InUse;
-    let channel = open::open(&options, wanted, seat_is_worth_it, None, &ending)?;
+    let channel = open::open(&options, wanted, seat_is_worth_it, None, &ending, quiet)?;
 
     let mut talk = Conversation::new(&args.name, &nick);
     let alone = channel.wait_peer((FIRST_LOOK, ending.cancel())).is_err();

@@ -52,7 +52,7 @@ pub(super) fn last_words(talk: &mut Conversation, queue: &Receiver<Input>) {
         }
     }
     if let Some(notice) = talk.leave() {
-        eprintln!("* {notice}");
+        crate::tell(&format!("* {notice}"));
     }
 }
 

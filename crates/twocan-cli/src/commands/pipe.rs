@@ -28,7 +28,7 @@ pub(crate) fn run(args: &Pipe, quiet: bool) -> Result<(), Failure> {
     let ending = Ending::watch(move |_| feed::stop(&wake))?;
     let options = open::raw_options(&args.channel, "pipe", Direction::Both);
     let wanted = Wanted { name: &args.name, verb: "pipe", label: &args.channel.label };
-    let channel = open::open(&options, wanted, |_| args.wait, None, &ending)?;
+    let channel = open::open(&options, wanted, |_| args.wait, None, &ending, quiet)?;
     let words = format!("waiting for the other side: twocan pipe {}", args.name);
     open::greet(&channel, quiet, &ending, &words);
 
@@ -286,7 +286,7 @@ impl Progress {
 
     fn end(&self) {
         if self.told_ms.load(Ordering::Relaxed) != 0 {
-            eprintln!();
+            crate::tell("");
         }
     }
 }

@@ -14,7 +14,7 @@ pub(crate) fn run(args: &Recv, quiet: bool) -> Result<(), Failure> {
     let ending = Ending::watch(|_| {})?;
     let options = open::raw_options(&args.channel, "recv", Direction::RecvOnly);
     let wanted = Wanted { name: &args.name, verb: "recv", label: &args.channel.label };
-    let mut channel = open::open(&options, wanted, |_| args.wait, args.timeout, &ending)?;
+    let mut channel = open::open(&options, wanted, |_| args.wait, args.timeout, &ending, quiet)?;
     if args.timeout.is_none() {
         let words = format!("waiting for somebody to send: echo hi | twocan send {}", args.name);
         open::greet(&channel, quiet, &ending, &words);

@@ -16,11 +16,9 @@ pub(crate) fn run(args: Send, quiet: bool) -> Result<(), Failure> {
     let ending = Ending::watch(move |_| feed::stop(&wake))?;
     let options = open::raw_options(&args.channel, "send", Direction::SendOnly);
     let wanted = Wanted { name: &args.name, verb: "send", label: &args.channel.label };
-    let patience = Patience::new(quiet, waiting_words(&args.name));
     let seat_is_worth_it =
         |e: &twocan::Error| e.kind() == ErrorKind::InUse || open::is_wrong_direction(e);
-    let channel = open::open(&options, wanted, seat_is_worth_it, args.timeout, &ending)?;
-    drop(patience);
+    let channel = open::open(&options, wanted, seat_is_worth_it, args.timeout, &ending, quiet)?;
 
     let max = args.channel.max_message.unwrap_or(open::DEFAULT_MAX_MESSAGE);
     let mut sending = Sending { channel, peer: None, ending, args: &args, quiet };

@@ -1,5 +1,6 @@
 //! The terminal in its other mode, and back again after any end.
 
+use crate::LOG_MUTED;
 use ratatui::Frame;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
@@ -8,8 +9,9 @@ use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
-use std::io::{self, Stdout};
+use std::io::{self, IsTerminal, Stdout};
 use std::process;
+use std::sync::atomic::Ordering;
 
 /// What Rust programs end with when they panic.
 const PANICKED: i32 = 101;
@@ -29,6 +31,7 @@ impl Terminal {
             before(info);
             process::exit(PANICKED);
         }));
+        LOG_MUTED.store(io::stderr().is_terminal(), Ordering::Relaxed);
         enable_raw_mode()?;
         if let Err(e) = execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste) {
             restore();
@@ -58,4 +61,5 @@ impl Drop for Terminal {
 fn restore() {
     let _ = execute!(io::stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
     let _ = disable_raw_mode();
+    LOG_MUTED.store(false, Ordering::Relaxed);
 }
