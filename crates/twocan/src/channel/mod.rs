@@ -270,5 +270,3 @@ impl Channel {
     }
 }
 
-#[cfg(test)]
-mod tests;

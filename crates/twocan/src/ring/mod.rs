@@ -35,5 +35,3 @@ pub(crate) fn reached(a: u64, b: u64) -> bool {
     a.wrapping_sub(b) as i64 >= 0
 }
 
-#[cfg(all(test, not(loom)))]
-mod tests;

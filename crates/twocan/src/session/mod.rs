@@ -427,5 +427,3 @@ fn nameless_newcomer(wanted: &Wanted, connection: Connection, introduce: bool) -
     Owner::of(End::new(own, card, None, state)?)
 }
 
-#[cfg(test)]
-mod tests;
