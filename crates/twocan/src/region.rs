@@ -2,10 +2,12 @@
 
 use crate::error::{Result, Violation};
 use crate::layout::*;
+use crate::raw;
 use crate::ring::{Memory, MemoryMut};
 use crate::sync::{AtomicU64, Ordering};
 use crate::sys::fd::Fd;
-use crate::sys::memfd::{self, Mapping};
+use crate::sys::memfd;
+use crate::sys::memory::Mapping;
 
 /// What one end knows about a region before it reads it: told in the handshake, checked against the memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,13 +50,13 @@ impl Region {
     fn header(&self) -> &Header {
         // SAFETY: the mapping is at least RING_AT bytes long, page-aligned, lives as long as `self`, and the header
         // consists of atomics only, which are valid for any bytes and may change under us.
-        unsafe { &*self.mapping.as_ptr().cast::<Header>() }
+        unsafe { &*self.mapping.base().as_ptr().cast::<Header>() }
     }
 
     fn at(&self, at: usize, len: usize) -> *mut u8 {
         assert!(at + len <= self.shape.capacity as usize, "a copy leaves the ring");
         // SAFETY: the mapping is RING_AT + capacity bytes long, and the line above keeps us inside.
-        unsafe { self.mapping.as_ptr().add(RING_AT + at) }
+        unsafe { self.mapping.base().as_ptr().add(RING_AT + at) }
     }
 
     fn word(&self, at: usize) -> &AtomicU64 {
@@ -66,7 +68,7 @@ impl Region {
 
     fn copy_out(&self, at: usize, to: &mut [u8]) {
         // SAFETY: the source range lies inside the mapping (checked by `at`); `to` is ours.
-        unsafe { memfd::copy_out(self.at(at, to.len()), to) }
+        unsafe { raw::copy_out(self.at(at, to.len()), to) }
     }
 }
 
@@ -168,7 +170,7 @@ impl MemoryMut for OwnRegion {
         // SAFETY: the target range lies inside the mapping (checked by `at`), which is ours to write; payloads
         // and their parts start at multiples of 8; `from` cannot overlap the ring, as no safe reference into it
         // outlives a Loan.
-        unsafe { memfd::copy_in(from, self.0.at(at, from.len())) }
+        unsafe { raw::copy_in(from, self.0.at(at, from.len())) }
     }
 }
 

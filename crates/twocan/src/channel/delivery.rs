@@ -72,7 +72,10 @@ impl<'r> Delivery<'r> {
         if at > len || to.len() > len - at {
             return Err(Error::new(
                 ErrorKind::OutOfRange,
-                format!("the message has {len} bytes; {at}..{} is outside it", at.saturating_add(to.len())),
+                format!(
+                    "the message has {len} bytes; {at}..{} is outside it",
+                    at.saturating_add(to.len())
+                ),
             ));
         }
         self.copy(at, to);

@@ -28,7 +28,11 @@ struct Progress {
 }
 
 impl Sender {
-    pub(super) fn send_long(&mut self, message: &[u8], until: &Until<'_>) -> Result<Seq, SendError> {
+    pub(super) fn send_long(
+        &mut self,
+        message: &[u8],
+        until: &Until<'_>,
+    ) -> Result<Seq, SendError> {
         if until.is_now() {
             return Err(SendError::TooLarge { max: self.ring.max_payload() });
         }
@@ -37,7 +41,8 @@ impl Sender {
         if let Some(why) = self.interruption(until, true) {
             return Err(why);
         }
-        let mut progress = Progress { number: 0, first: None, written: 0, epoch: self.view().epoch };
+        let mut progress =
+            Progress { number: 0, first: None, written: 0, epoch: self.view().epoch };
         loop {
             if self.is_taken(&progress) {
                 return Ok(self.accepted(progress.number & !1));
@@ -45,7 +50,9 @@ impl Sender {
             if let Some(why) = self.interruption(until, false) {
                 let whole = progress.written == message.len();
                 return Err(match why {
-                    SendError::TimedOut | SendError::Cancelled if whole => SendError::OutcomeUnknown,
+                    SendError::TimedOut | SendError::Cancelled if whole => {
+                        SendError::OutcomeUnknown
+                    }
                     why => why,
                 });
             }
@@ -55,9 +62,7 @@ impl Sender {
                 continue;
             }
             let number = progress.number;
-            self.pause(until, move |tx, peer| {
-                tx.peer_took(peer, number) || tx.credit_moved(peer)
-            });
+            self.pause(until, move |tx, peer| tx.peer_took(peer, number) || tx.credit_moved(peer));
         }
     }
 
@@ -70,8 +75,7 @@ impl Sender {
     fn write_fragment(&mut self, message: &[u8], progress: &mut Progress) -> bool {
         let rest = &message[progress.written..];
         let max = self.fragment_len();
-        let own = &self.owner().own;
-        let mut ring = std::mem::replace(&mut self.ring, crate::ring::Producer::new(0, LINE));
+        let (own, ring) = self.own_and_ring();
         let pushed = match progress.first {
             None => {
                 let n = rest.len().min(max - FIRST_HEAD);
@@ -96,7 +100,6 @@ impl Sender {
                 ring.push(own, kind, [&[], &rest[..n]]).map(|_| n)
             }
         };
-        self.ring = ring;
         let Ok(n) = pushed else { return false };
         progress.written += n;
         self.announce();
@@ -111,7 +114,8 @@ impl Sender {
         }
         let starts_at = view.starts_at;
         progress.epoch = view.epoch;
-        let behind = progress.first.is_some_and(|first| starts_at != first && reached(starts_at, first));
+        let behind =
+            progress.first.is_some_and(|first| starts_at != first && reached(starts_at, first));
         if behind && !cfg!(twocan_mutant = "no-restart") {
             progress.first = None;
             progress.written = 0;

@@ -263,10 +263,8 @@ impl Channel {
     /// As [`close`](Channel::close), also when the time is up or the call was cancelled.
     pub fn close_until<'c>(mut self, until: impl Into<Until<'c>>) -> Result<(), CloseError> {
         self.rx.ack();
-        self.tx.wait_taken(until.into()).map_err(|reason| CloseError {
-            unacknowledged: self.tx.unacknowledged(),
-            reason,
-        })
+        self.tx
+            .wait_taken(until.into())
+            .map_err(|reason| CloseError { unacknowledged: self.tx.unacknowledged(), reason })
     }
 }
-

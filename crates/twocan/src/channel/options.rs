@@ -3,8 +3,8 @@
 use super::Channel;
 use crate::layout::{DEFAULT_CAPACITY, DEFAULT_MAX_MESSAGE};
 use crate::session::{self, Wanted};
-use crate::sys::socket::Connection;
 use crate::sys::invitation;
+use crate::sys::socket::Connection;
 use crate::{Error, ErrorKind, Result, Scope, Sharing, Until};
 use std::process::Command;
 

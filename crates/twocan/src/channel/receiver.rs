@@ -524,9 +524,7 @@ impl Receiver {
     pub(super) fn copied(&self, found: &Found) -> Message {
         let seq = self.seq(found);
         match found {
-            Found::Record(record) => {
-                Message::fill(record.len, seq, |to| self.copy(record, 0, to))
-            }
+            Found::Record(record) => Message::fill(record.len, seq, |to| self.copy(record, 0, to)),
             Found::Long => Message::from_vec(self.held_bytes().to_vec(), seq),
         }
     }

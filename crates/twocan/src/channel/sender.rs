@@ -5,7 +5,7 @@ use super::{ByteWriter, Direction, Loan, Seq, Spin};
 use crate::error::Violation;
 use crate::layout::{END_FINISHED, Kind, LINE};
 use crate::park::{self, Woken};
-use crate::region::PeerRegion;
+use crate::region::{OwnRegion, PeerRegion};
 use crate::ring::{Consumer, Memory, Peek, Producer, Slot, reached};
 use crate::session::{Departed, Half, Owner, TxView};
 use crate::spin::Spinner;
@@ -481,7 +481,11 @@ impl Sender {
     }
 
     /// What ends a wait of this half, other than what it waits for.
-    pub(super) fn interruption(&mut self, until: &Until<'_>, departures: bool) -> Option<SendError> {
+    pub(super) fn interruption(
+        &mut self,
+        until: &Until<'_>,
+        departures: bool,
+    ) -> Option<SendError> {
         if self.owner.news() != self.news {
             self.refresh();
         }
@@ -550,8 +554,7 @@ impl Sender {
     ) {
         let peer = self.view.peer.clone();
         let look = |tx: &Sender| {
-            tx.owner.news() != tx.news
-                || peer.as_ref().is_some_and(|p| ready(tx, p) || is_deaf(p))
+            tx.owner.news() != tx.news || peer.as_ref().is_some_and(|p| ready(tx, p) || is_deaf(p))
         };
         if peer.is_some() && self.spinner.spin(|| look(self), until) {
             return;
@@ -565,6 +568,10 @@ impl Sender {
         }
         self.owner.disarm(Half::Sender);
         self.words = words;
+    }
+
+    pub(super) fn own_and_ring(&mut self) -> (&OwnRegion, &mut Producer) {
+        (&self.owner.own, &mut self.ring)
     }
 
     pub(super) fn view(&self) -> &TxView {

@@ -8,7 +8,7 @@ mod consumer;
 mod producer;
 
 pub(crate) use consumer::{Consumer, Peek, Record};
-pub(crate) use producer::{Full, Producer, Slot};
+pub(crate) use producer::{Producer, Slot};
 
 use crate::layout::Header;
 use crate::sync::AtomicU64;
@@ -34,4 +34,3 @@ pub(crate) trait MemoryMut: Memory {
 pub(crate) fn reached(a: u64, b: u64) -> bool {
     a.wrapping_sub(b) as i64 >= 0
 }
-

@@ -93,7 +93,8 @@ impl End {
             END_GOODBYE => Departed::Closed,
             _ => Departed::Died,
         });
-        if let Some(last) = state.inbox.iter_mut().find(|i| Arc::ptr_eq(&i.region, &session.region)) {
+        if let Some(last) = state.inbox.iter_mut().find(|i| Arc::ptr_eq(&i.region, &session.region))
+        {
             last.gone = Some(how);
         }
         state.departure = Some((session.info.epoch, how));
@@ -202,8 +203,7 @@ impl End {
         let bells = Bells { own: own_bells, peers_receiver, peers_sender };
         let starts_at = self.own.shape().start;
         let process = connecting.process;
-        state.session =
-            Some(Session { connection, process, region: live, info, bells, starts_at });
+        state.session = Some(Session { connection, process, region: live, info, bells, starts_at });
         self.tell();
         Ok(())
     }
@@ -257,7 +257,8 @@ impl End {
         let mut moved = false;
         state.pending.retain_mut(|pending| match pending.connection.recv(MAX_WIRE) {
             Received::Nothing => {
-                let silent = pending.hello.is_none() && !nameless && now >= pending.since + HELLO_LIMIT;
+                let silent =
+                    pending.hello.is_none() && !nameless && now >= pending.since + HELLO_LIMIT;
                 !silent && !pending.process.is_dead()
             }
             Received::End | Received::Oversized => false,
@@ -314,7 +315,8 @@ impl End {
     }
 
     fn welcome(&self, state: &mut State, pending: Pending) -> std::io::Result<()> {
-        let refuse = |v: Violation| std::io::Error::new(std::io::ErrorKind::InvalidData, v.as_str());
+        let refuse =
+            |v: Violation| std::io::Error::new(std::io::ErrorKind::InvalidData, v.as_str());
         let Some((hello, fds)) = pending.hello else { return Ok(()) };
         let mut fds = fds.into_iter();
         let (Some(region), Some(peers_receiver), Some(peers_sender)) =
@@ -327,11 +329,13 @@ impl End {
             None => pending.process,
         };
         let region = Arc::new(PeerRegion::map(region, hello.card.region).map_err(refuse)?);
-        let generation = state.other_generation.checked_add(1).ok_or_else(|| refuse(Violation::BadHandshake))?;
+        let generation =
+            state.other_generation.checked_add(1).ok_or_else(|| refuse(Violation::BadHandshake))?;
         let (own_rx, newcomers_rx) = socket::doorbell()?;
         let (own_tx, newcomers_tx) = socket::doorbell()?;
 
-        let inbox = if cfg!(twocan_mutant = "no-hand-over") { Vec::new() } else { state.inbox_list() };
+        let inbox =
+            if cfg!(twocan_mutant = "no-hand-over") { Vec::new() } else { state.inbox_list() };
         let outbox = state.outbox_list(self.own.shape());
         let welcome = Welcome { card: self.card.clone(), generation, outbox, inbox };
         let connection = pending.connection;
@@ -343,8 +347,14 @@ impl End {
         // First the session is there for our halves (a sender that publishes from now on looks at the newcomer's
         // arm), then WELCOME is queued, then our application may see the newcomer's region. The lock is held all
         // the while: the halves see the whole or nothing.
-        state.session =
-            Some(Session { connection, process, region: region.clone(), info: info.clone(), bells, starts_at });
+        state.session = Some(Session {
+            connection,
+            process,
+            region: region.clone(),
+            info: info.clone(),
+            bells,
+            starts_at,
+        });
         self.tell();
         let queued = {
             let Some(session) = &state.session else { return Ok(()) };

@@ -408,7 +408,11 @@ pub(crate) fn invited(wanted: &Wanted, connection: Connection) -> Result<Arc<Own
 }
 
 /// An end that waits for the HELLO of the one it is connected with.
-fn nameless(wanted: &Wanted, connection: Connection, process: Option<Process>) -> Result<Arc<Owner>> {
+fn nameless(
+    wanted: &Wanted,
+    connection: Connection,
+    process: Option<Process>,
+) -> Result<Arc<Owner>> {
     let (own, card) = wanted.make()?;
     let mut state = State::new(own.shape(), wanted.receives());
     state.nameless = true;
@@ -418,7 +422,11 @@ fn nameless(wanted: &Wanted, connection: Connection, process: Option<Process>) -
 }
 
 /// An end that says HELLO on a connection it was given.
-fn nameless_newcomer(wanted: &Wanted, connection: Connection, introduce: bool) -> Result<Arc<Owner>> {
+fn nameless_newcomer(
+    wanted: &Wanted,
+    connection: Connection,
+    introduce: bool,
+) -> Result<Arc<Owner>> {
     let (own, card) = wanted.make()?;
     let mut state = State::new(own.shape(), wanted.receives());
     state.nameless = true;
@@ -426,4 +434,3 @@ fn nameless_newcomer(wanted: &Wanted, connection: Connection, introduce: bool) -
     state.connecting = Some(state::Connecting::new(connection, process, None, introduce));
     Owner::of(End::new(own, card, None, state)?)
 }
-

@@ -41,13 +41,19 @@ impl Wanted {
     pub(super) fn make(&self) -> Result<(OwnRegion, Card)> {
         let bad = |text: String| Err(Error::new(ErrorKind::InvalidInput, text));
         if self.label.len() > MAX_LABEL {
-            return bad(format!("a label has at most {MAX_LABEL} bytes, this one {}", self.label.len()));
+            return bad(format!(
+                "a label has at most {MAX_LABEL} bytes, this one {}",
+                self.label.len()
+            ));
         }
         if self.max_message == 0 || self.max_message > u32::MAX as usize {
             return bad("max_message lies between 1 byte and 4 GiB - 1".into());
         }
         if self.capacity > MAX_CAPACITY {
-            return bad(format!("send_capacity is at most {MAX_CAPACITY} bytes, not {}", self.capacity));
+            return bad(format!(
+                "send_capacity is at most {MAX_CAPACITY} bytes, not {}",
+                self.capacity
+            ));
         }
         let capacity = self.capacity.max(MIN_CAPACITY).next_power_of_two();
         let [id, start] = crate::sys::random::words()?;
@@ -119,7 +125,8 @@ impl Files {
         format!("ch-{:032x}.{seat}.seat", self.hash)
     }
     fn read_record(&self, dir: &Directory, seat: usize) -> Result<SeatRecord, Unusable> {
-        let bytes = files::read_small(dir, &self.record(seat), MAX_WIRE).ok_or(Unusable::Malformed)?;
+        let bytes =
+            files::read_small(dir, &self.record(seat), MAX_WIRE).ok_or(Unusable::Malformed)?;
         SeatRecord::decode(&bytes)
     }
 }
@@ -162,7 +169,7 @@ impl From<Error> for Refused {
 
 /// Opens a channel; with `until`, waits for a seat that long.
 pub(crate) fn open(wanted: &Wanted, name: &str, until: Option<Until<'_>>) -> Result<Arc<Owner>> {
-    let name = Name::parse(name)?;
+    let name = Name::parse_with(name, wanted.scope, &wanted.sharing)?;
     let (own, card) = wanted.make()?;
     let patience = Instant::now() + REFUSAL_PATIENCE;
     let mut pause = PAUSES.0;
@@ -188,7 +195,7 @@ pub(crate) fn open(wanted: &Wanted, name: &str, until: Option<Until<'_>>) -> Res
 
 /// Under the name's lock: finds a free seat and sits down, already connected with the other end if there is one.
 fn take_seat(wanted: &Wanted, name: &Name, card: &Card) -> Result<State, Refused> {
-    let dir = Directory::open_in(name.scope().unwrap_or(wanted.scope))?;
+    let dir = Directory::open_in(name.scope())?;
     let files = Files { hash: name.hash128() };
     let lock = dir.lock(files.hash, PATIENCE)?;
     let (number, listener, record, other) = sit_down(wanted, name, &dir, &lock, &files, card)?;
@@ -242,7 +249,8 @@ fn sit_down(
     let wrong = |e: std::io::Error| {
         Error::from_os(format_args!("cannot take a seat in {}", dir.path().display()), e)
     };
-    let prepared = object::prepare(dir, &spec, |file| files::write_all(file, &bytes)).map_err(wrong)?;
+    let prepared =
+        object::prepare(dir, &spec, |file| files::write_all(file, &bytes)).map_err(wrong)?;
     let record = prepared.publish(dir, lock, &names.record(number)).map_err(wrong)?;
     let bound = Listener::bind(dir.fd(), &names.socket(number)).and_then(|listener| {
         files::permit(dir, &names.socket(number), &wanted.sharing)?;
@@ -319,7 +327,8 @@ impl Misfit {
                 (format!("{shown} is a chat ({who}), and {mine}"), cure)
             }
             Misfit::Label => {
-                let what = if mine.label == "chat/1" { "a chat" } else { "what this program speaks" };
+                let what =
+                    if mine.label == "chat/1" { "a chat" } else { "what this program speaks" };
                 let theirs = match theirs.label.as_str() {
                     "" => "raw bytes".to_owned(),
                     label => format!("\"{label}\""),
@@ -372,13 +381,16 @@ fn in_use(name: &Name, holders: &[Holder]) -> Refused {
     let infos: Vec<PeerInfo> = holders.iter().filter_map(Holder::describe).collect();
     let named: Vec<String> = infos.iter().map(who).collect();
     let name = name.as_str();
-    let error = Error::new(ErrorKind::InUse, format!("{name} is in use by {}", named.join(" and ")))
-        .with_cure(format!(
-            "A channel has two ends.\n        Choose another name, or wait for one of them to leave: \
+    let error = Error::new(
+        ErrorKind::InUse,
+        format!("{name} is in use by {}", named.join(" and ")),
+    )
+    .with_cure(format!(
+        "A channel has two ends.\n        Choose another name, or wait for one of them to leave: \
              twocan chat {name} --wait"
-        ))
-        .with_name(name)
-        .with_holders(infos);
+    ))
+    .with_name(name)
+    .with_holders(infos);
     Refused::For(error)
 }
 

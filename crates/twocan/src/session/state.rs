@@ -195,7 +195,10 @@ impl State {
     }
 
     fn alone_for_ever(&self) -> bool {
-        self.nameless && self.session.is_none() && self.connecting.is_none() && self.pending.is_empty()
+        self.nameless
+            && self.session.is_none()
+            && self.connecting.is_none()
+            && self.pending.is_empty()
     }
 
     pub(crate) fn tx_view(&self) -> TxView {

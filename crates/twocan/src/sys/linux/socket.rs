@@ -4,8 +4,9 @@ use super::fd::Fd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags,
+    SocketType,
 };
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -41,10 +42,12 @@ impl Listener {
 
     /// The next connection, if one waits.
     pub(crate) fn accept(&self) -> io::Result<Option<Connection>> {
-        let accepted = Fd::make(|| loop {
-            match rustix::net::accept_with(&self.0, SOCKET) {
-                Err(Errno::INTR | Errno::CONNABORTED) => {}
-                other => return other,
+        let accepted = Fd::make(|| {
+            loop {
+                match rustix::net::accept_with(&self.0, SOCKET) {
+                    Err(Errno::INTR | Errno::CONNABORTED) => {}
+                    other => return other,
+                }
             }
         });
         match accepted {
@@ -294,8 +297,9 @@ pub(crate) fn own_pidfd() -> io::Result<Fd> {
 }
 
 /// A doorbell: `ours` polls readable after the other side rang on `theirs`.
-pub(crate) fn doorbell() -> io::Result<(Connection, Connection)> {
-    Connection::pair()
+pub(crate) fn doorbell() -> io::Result<(Fd, Fd)> {
+    let (ours, theirs) = Connection::pair()?;
+    Ok((ours.0, theirs.0))
 }
 
 /// Rings. A full queue is a bell that rings already; a closed one has nobody to hear it.
