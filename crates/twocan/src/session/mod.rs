@@ -393,6 +393,13 @@ pub(crate) fn pair(wanted: &Wanted) -> Result<(Arc<Owner>, Arc<Owner>)> {
     let (a, b) = Connection::pair().map_err(|e| Error::from_os("cannot make a pair of ends", e))?;
     let first = nameless(wanted, a, None)?;
     let second = nameless_newcomer(wanted, b, false)?;
+    // Attached when this returns: HELLO, WELCOME, and its reading, each done here unless the watcher was faster.
+    for end in [&second, &first, &second] {
+        end.step();
+    }
+    if second.peer().is_none() {
+        return Err(Error::new(crate::ErrorKind::Os, "the two ends of a pair did not meet"));
+    }
     Ok((first, second))
 }
 
