@@ -40,6 +40,8 @@ pub struct Receiver {
     /// Generation whose arrival, whose end of sending was reported last.
     joined: u32,
     finished: u32,
+    /// Whose departure was reported last.
+    departed: Option<PeerInfo>,
     spinner: Spinner,
     words: Vec<futex::Word>,
     /// Still part of a `Channel`: then both halves go together.
@@ -91,6 +93,7 @@ impl Receiver {
             woken: Woken::default(),
             joined: 0,
             finished: 0,
+            departed: None,
             spinner: Spinner::new(spin),
             words: Vec::new(),
             attached: true,
@@ -240,6 +243,11 @@ impl Receiver {
     /// Who is at the other end now.
     pub fn peer(&self) -> Option<PeerInfo> {
         self.owner.peer()
+    }
+
+    /// The peer whose departure this half reported last.
+    pub fn departed(&self) -> Option<&PeerInfo> {
+        self.departed.as_ref()
     }
 
     /// Ready when a peer has come or gone since this call.
@@ -434,6 +442,9 @@ impl Receiver {
         let front = &self.view.inbox[0];
         if let Some(how) = front.gone {
             let met = front.met.clone();
+            if met.is_some() {
+                self.departed.clone_from(&met);
+            }
             self.assembly = None;
             self.owner.leave_front(self.generation);
             // Nothing for regions that were handed on already dead.
@@ -453,6 +464,7 @@ impl Receiver {
             self.owner.misbehaved(violation);
         }
         self.assembly = None;
+        self.departed.clone_from(&front.met);
         self.owner.leave_front(front.generation);
         RecvError::PeerMisbehaved(violation)
     }

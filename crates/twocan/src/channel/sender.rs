@@ -254,13 +254,13 @@ impl Sender {
     /// Waits until the other side's application has acknowledged `seq`.
     ///
     /// # Errors
-    /// `TimedOut`, `Cancelled`; `ReceiverGone`; the departure, if nobody can come any more.
+    /// `TimedOut`, `Cancelled`, `ReceiverGone`; a departure, once: the next call waits for the next peer.
     pub fn wait_acknowledged<'c>(
         &mut self,
         seq: Seq,
         until: impl Into<Until<'c>>,
     ) -> Result<(), SendError> {
-        self.wait_credit(seq.position.wrapping_add(LINE as u64), &until.into())
+        self.wait_credit(seq.position.wrapping_add(LINE as u64), &until.into(), true)
     }
 
     /// Tells the other side to skip what it has not read of this end's messages; the result is how many were not
@@ -520,8 +520,13 @@ impl Sender {
         }
     }
 
-    /// Waits until own records before `target` are acknowledged; departures do not end it.
-    fn wait_credit(&mut self, target: u64, until: &Until<'_>) -> Result<(), SendError> {
+    /// Waits until own records before `target` are acknowledged. Do `departures` end it?
+    fn wait_credit(
+        &mut self,
+        target: u64,
+        until: &Until<'_>,
+        departures: bool,
+    ) -> Result<(), SendError> {
         if self.owner.is_forked() {
             return Err(SendError::Forked);
         }
@@ -533,7 +538,7 @@ impl Sender {
             if reached(self.ring.acked(), target) {
                 return Ok(());
             }
-            if let Some(why) = self.interruption(until, false) {
+            if let Some(why) = self.interruption(until, departures) {
                 return Err(why);
             }
             self.pause(until, |tx, peer| tx.credit_moved(peer));
@@ -543,7 +548,7 @@ impl Sender {
     /// Everything this half has sent was taken.
     pub(super) fn wait_taken(&mut self, until: Until<'_>) -> Result<(), SendError> {
         let last = self.last.map_or(self.ring.acked(), |_| self.ring.head());
-        self.wait_credit(last, &until)
+        self.wait_credit(last, &until, false)
     }
 
     /// Spins, then sleeps, until `ready`, some news, or the end of `until`.

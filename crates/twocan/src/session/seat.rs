@@ -4,7 +4,7 @@ use super::state::{Connecting, State};
 use super::wire::{Card, MAX_LABEL, MAX_WIRE, SeatRecord, Unusable};
 use super::{End, Owner};
 use crate::channel::Direction;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Mismatch, Result};
 use crate::layout::{LINE, MAX_CAPACITY, MIN_CAPACITY, VERSION};
 use crate::name::Name;
 use crate::peer::PeerInfo;
@@ -357,9 +357,19 @@ impl Misfit {
                 )
             }
         };
+        let mismatch = match self {
+            Misfit::Label => {
+                Mismatch::Label { theirs: theirs.label.clone(), ours: mine.label.clone() }
+            }
+            Misfit::Limit => {
+                Mismatch::MaxMessage { theirs: theirs.max_message, ours: mine.max_message }
+            }
+            Misfit::Direction => Mismatch::Direction,
+        };
         Error::new(ErrorKind::Incompatible, cause)
             .with_cure(cure)
             .with_name(shown)
+            .with_mismatch(mismatch)
             .with_holders(info.into_iter().collect())
     }
 }
@@ -373,6 +383,7 @@ fn other_version(name: &Name, theirs: u32, holder: &Holder) -> Error {
         format!("{name}: {who} uses layout {theirs}, this program layout {VERSION}"),
     )
     .with_cure("Update the older of the two")
+    .with_mismatch(Mismatch::Layout { theirs, ours: VERSION })
     .with_name(name)
     .with_holders(info.into_iter().collect())
 }
