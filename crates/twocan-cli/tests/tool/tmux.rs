@@ -111,9 +111,9 @@ fn two_terminals_talk_one_is_killed_and_comes_back() {
     tmux.wait_for(0, "bob's program ended without saying goodbye.");
     tmux.line(0, "are you all right?");
     tmux.wait_for(0, "are you all right? ✓");
-    // A killed program cannot put its terminal in order.
-    tmux.keys(1, &["C-c", ""]);
-    tmux.line(1, "reset; tput rmcup; clear");
+    // A killed program cannot put its terminal in order: Enter is no line end there until somebody says so.
+    tmux.tmux(&["send-keys", "-t", "t.1", "-l", "stty sane; tput rmcup; clear"]);
+    tmux.keys(1, &["C-j"]);
     tmux.line(1, &chat("bob"));
     tmux.wait_for(0, "bob is back (pid ");
     tmux.wait_for(1, "alice: are you all right?");
