@@ -10,7 +10,7 @@ mod state;
 mod watcher;
 pub(crate) mod wire;
 
-pub(crate) use seat::{Wanted, open};
+pub(crate) use seat::{Wanted, open, read_record};
 pub(crate) use state::{Departed, Front, RxView, TxView, ack_word, expand};
 
 use crate::error::{Error, Result, Violation};
@@ -108,10 +108,6 @@ impl End {
     pub(crate) fn news(&self) -> u64 {
         // SYNC session-news: pairs with State changes made under the lock and announced by `tell`.
         self.news.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn local(&self) -> &AtomicU32 {
-        &self.local
     }
 
     /// What the sending half must know, and the news it is as old as.

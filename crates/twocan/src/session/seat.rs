@@ -125,10 +125,18 @@ impl Files {
         format!("ch-{:032x}.{seat}.seat", self.hash)
     }
     fn read_record(&self, dir: &Directory, seat: usize) -> Result<SeatRecord, Unusable> {
-        let bytes =
-            files::read_small(dir, &self.record(seat), MAX_WIRE).ok_or(Unusable::Malformed)?;
-        SeatRecord::decode(&bytes)
+        read(dir, &self.record(seat))
     }
+}
+
+fn read(dir: &Directory, file: &str) -> Result<SeatRecord, Unusable> {
+    let bytes = files::read_small(dir, file, MAX_WIRE).ok_or(Unusable::Malformed)?;
+    SeatRecord::decode(&bytes)
+}
+
+/// The record in a seat's file, for a listing.
+pub(crate) fn read_record(dir: &Directory, file: &str) -> Option<SeatRecord> {
+    read(dir, file).ok()
 }
 
 /// Who sits in a seat.
@@ -210,6 +218,8 @@ fn take_seat(wanted: &Wanted, name: &Name, card: &Card) -> Result<State, Refused
         }
         _ => {}
     }
+    drop(lock);
+    crate::named::sweep_sometimes(&dir);
     state.seat = Some(Seat { dir, files, number, listener, record });
     Ok(state)
 }
