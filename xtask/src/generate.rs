@@ -78,9 +78,10 @@ fn sides(tree: &Tree) -> BTreeMap<String, Vec<Side>> {
         let Some(short) = file.path.strip_prefix(LIBRARY) else { continue };
         for line in file.text.lines() {
             let Some(rest) = line.trim_start().strip_prefix("// SYNC ") else { continue };
-            let (name, says) = rest.split_once(':').unwrap_or((rest, ""));
-            let side = (short.to_owned(), says.trim().trim_end_matches('.').to_owned());
-            found.entry(name.trim().to_owned()).or_default().push(side);
+            let in_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            let (name, says) = rest.split_at(rest.find(|c| !in_name(c)).unwrap_or(rest.len()));
+            let says = says.trim_start_matches([':', ',', '.', ' ']).trim_end_matches(['.', ' ']);
+            found.entry(name.to_owned()).or_default().push((short.to_owned(), says.to_owned()));
         }
     }
     found
@@ -113,7 +114,7 @@ mod tests {
         "fn f() {\n    // SYNC payload-published: pairs with Consumer::peek.\n}\n",
     );
     const PEEK: (&str, &str) =
-        ("crates/twocan/src/ring/consumer.rs", "// SYNC payload-published: a|b\n");
+        ("crates/twocan/src/ring/consumer.rs", "// SYNC payload-published, a|b.\n");
 
     #[test]
     fn the_table_has_both_sides() {

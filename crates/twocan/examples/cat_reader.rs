@@ -1,4 +1,4 @@
-//! Process B of the C# pair: opens the map called "Cat" and prints its text without the zeros behind it.
+//! Process B of the C# pair: opens the map called "Cat" and prints its text without the zeros.
 
 use std::env;
 use twocan::MemoryMap;

@@ -1,4 +1,4 @@
-//! The chat of two Win32 windows: one slot, four events. Standard input is the edit box (docs/porting.md).
+//! The chat of two Win32 windows: one slot, four events. Standard input plays the edit box.
 
 use std::{env, io, sync::Mutex, thread};
 use twocan::{Event, MemoryMap, Reset, Until, wait_any};

@@ -1,4 +1,4 @@
-//! A worker thread owns both halves and answers until it is cancelled. Both ends live in this process.
+//! A worker thread owns both halves and answers until it is cancelled. Both ends live here.
 
 use std::error::Error;
 use std::thread;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// No step of an example takes longer, also on a loaded machine.
 const STEP_MAX: Duration = Duration::from_secs(30);
 
-/// A directory for the names of one test. Gone at the end, and nothing but the lock file may be left in it.
+/// A directory for the names of one test. Gone at the end; until then only the lock file may stay.
 struct Names(PathBuf);
 
 impl Names {
@@ -27,7 +27,9 @@ impl Names {
         // target/debug/deps/examples-HASH -> target/debug/examples/NAME
         let here = std::env::current_exe().unwrap();
         let folder = here.parent().unwrap().parent().unwrap().join("examples");
-        let mut command = Command::new(folder.join(example));
+        let path = folder.join(example);
+        assert!(path.exists(), "run a plain `cargo test`, or `cargo build --examples` first");
+        let mut command = Command::new(path);
         command.env("TWOCAN_DIR", &self.0).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -143,8 +145,8 @@ fn good(out: &Output) -> String {
     text(&out.stdout)
 }
 
-/// The two windows exchange a line each way; a text longer than the slot is cut; closing one ends both; and the
-/// exit event does not stay set: the next pair talks again.
+/// The two windows exchange a line each way; a text longer than the slot is cut; closing one ends
+/// both; and the exit event does not stay set: the next pair talks again.
 #[test]
 fn classic_chat_between_two_windows_twice() {
     let names = Names::new();
@@ -165,7 +167,7 @@ fn classic_chat_between_two_windows_twice() {
     assert_eq!(names.left(), Vec::<String>::new());
 }
 
-/// The reader sees the text while the writer lives; after kill -9 of the writer the name is gone and free.
+/// The reader sees the text while the writer lives; after kill -9 of the writer the name is free.
 #[test]
 fn cat_writer_and_cat_reader_and_a_killed_writer() {
     let names = Names::new();
