@@ -3,7 +3,8 @@
 //! Two kinds of blocks in the documents, each between a begin and an end comment:
 //!
 //! * `<!-- include PATH -->` .. `<!-- end -->` holds that file as a code block;
-//! * `<!-- sync table -->` .. `<!-- end -->` holds the table of all `// SYNC name: ..` comments of the library.
+//! * `<!-- sync table -->` .. `<!-- end -->` holds the table of all `// SYNC name: ..` comments of
+//!   the library.
 //!   Every name must stand on two sides at least.
 
 use crate::files::{Tree, root};
@@ -76,15 +77,29 @@ fn sides(tree: &Tree) -> BTreeMap<String, Vec<Side>> {
     let mut found: BTreeMap<String, Vec<Side>> = BTreeMap::new();
     for file in tree.rust() {
         let Some(short) = file.path.strip_prefix(LIBRARY) else { continue };
-        for line in file.text.lines() {
-            let Some(rest) = line.trim_start().strip_prefix("// SYNC ") else { continue };
+        let mut lines = file.text.lines().map(str::trim_start).peekable();
+        while let Some(line) = lines.next() {
+            let Some(rest) = line.strip_prefix("// SYNC ") else { continue };
+            let mut rest = rest.to_owned();
+            while let Some(more) = lines.next_if(|line| goes_on(line)) {
+                rest.push(' ');
+                rest += more.trim_start_matches('/').trim();
+            }
             let in_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
             let (name, says) = rest.split_at(rest.find(|c| !in_name(c)).unwrap_or(rest.len()));
-            let says = says.trim_start_matches([':', ',', '.', ' ']).trim_end_matches(['.', ' ']);
+            let says = says.trim_start_matches([':', ',', '.', ' ']);
+            // The first sentence: the rest is for the reader of the code.
+            let says = says.split(". ").next().unwrap_or("").trim_end_matches(['.', ' ']);
             found.entry(name.to_owned()).or_default().push((short.to_owned(), says.to_owned()));
         }
     }
     found
+}
+
+/// A further line of the same comment.
+fn goes_on(line: &str) -> bool {
+    let own = ["// SYNC ", "// SAFETY:"].iter().any(|start| line.starts_with(start));
+    line.starts_with("// ") && !own
 }
 
 fn sync_table(tree: &Tree) -> Result<String, String> {
@@ -97,8 +112,8 @@ fn sync_table(tree: &Tree) -> Result<String, String> {
     }
     for (name, sides) in all {
         for (i, (file, says)) in sides.iter().enumerate() {
-            let name = if i == 0 { format!("`{name}`") } else { String::new() };
-            out += &format!("| {name} | `{file}` | {} |\n", says.replace('|', "\\|"));
+            let name = if i == 0 { format!(" `{name}`") } else { String::new() };
+            out += &format!("|{name} | `{file}` | {} |\n", says.replace('|', "\\|"));
         }
     }
     out.push('\n');
@@ -111,7 +126,7 @@ mod tests {
 
     const PUBLISH: (&str, &str) = (
         "crates/twocan/src/ring/producer.rs",
-        "fn f() {\n    // SYNC payload-published: pairs with Consumer::peek.\n}\n",
+        "fn f() {\n    // SYNC payload-published: pairs\n    // with Consumer::peek. More.\n}\n",
     );
     const PEEK: (&str, &str) =
         ("crates/twocan/src/ring/consumer.rs", "// SYNC payload-published, a|b.\n");
@@ -123,7 +138,7 @@ mod tests {
             table.contains("| `payload-published` | `ring/consumer.rs` | a\\|b |\n"),
             "{table}"
         );
-        assert!(table.contains("|  | `ring/producer.rs` | pairs with Consumer::peek |\n"));
+        assert!(table.contains("| | `ring/producer.rs` | pairs with Consumer::peek |\n"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod generate;
 mod mutants;
 mod run;
 mod tidy;
+mod wrap;
 
 use std::process::ExitCode;
 
@@ -17,6 +18,7 @@ cargo xtask COMMAND
   check [--no-tests]    everything a reviewer would ask for; CI runs the same
                         (--no-tests: `cargo test` has run already, leave it out)
   tidy                  the rules that no compiler checks
+  wrap                  breaks comments that are longer than 100 columns
   generate [--check]    writes (or compares) what is generated inside the documents
   mutants NAME|all      builds in one deliberate fault and expects the named test to fail
   mutants list          the faults, and the test that must catch each
@@ -27,6 +29,7 @@ cargo xtask COMMAND
 enum Command {
     Check { tests: bool },
     Tidy,
+    Wrap,
     Generate { write: bool },
     Mutants(String),
     Help,
@@ -37,6 +40,7 @@ fn parse(words: &[&str]) -> Result<Command, String> {
         ["check"] => Ok(Command::Check { tests: true }),
         ["check", "--no-tests"] => Ok(Command::Check { tests: false }),
         ["tidy"] => Ok(Command::Tidy),
+        ["wrap"] => Ok(Command::Wrap),
         ["generate"] => Ok(Command::Generate { write: true }),
         ["generate", "--check"] => Ok(Command::Generate { write: false }),
         ["mutants", name] => Ok(Command::Mutants((*name).to_owned())),
@@ -46,7 +50,7 @@ fn parse(words: &[&str]) -> Result<Command, String> {
 }
 
 /// The first words of all commands; the tidy rule on documented commands reads it.
-const COMMANDS: [&str; 4] = ["check", "tidy", "generate", "mutants"];
+const COMMANDS: [&str; 5] = ["check", "tidy", "wrap", "generate", "mutants"];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
     let done = match parse(&words) {
         Ok(Command::Check { tests }) => check::check(tests),
         Ok(Command::Tidy) => tidy::tidy(),
+        Ok(Command::Wrap) => wrap::wrap(),
         Ok(Command::Generate { write }) => generate::generate(write),
         Ok(Command::Mutants(name)) => mutants::mutants(&name),
         Ok(Command::Help) => {

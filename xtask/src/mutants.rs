@@ -1,8 +1,9 @@
 //! `cargo xtask mutants`: a test of a promise is trusted once it has failed on a broken copy.
 //!
-//! A fault stands in the source behind `#[cfg(twocan_mutant = "NAME")]` (the healthy line behind the same with
-//! `not(..)`) and has one row in [`TABLE`]. Here the fault is built in, and the named test must fail. A fault
-//! that does not compile, or a filter that matches no test, counts as survived: nothing has been shown.
+//! A fault stands in the source behind `#[cfg(twocan_mutant = "NAME")]` (the healthy line behind
+//! the same with `not(..)`) and has one row in [`TABLE`]. Here the fault is built in, and the named
+//! test must fail. A fault that does not compile, or a filter that matches no test, counts as
+//! survived: nothing has been shown.
 
 use crate::files::{Tree, target};
 use crate::run::{cargo, words};
@@ -49,7 +50,8 @@ pub(crate) fn mutants(which: &str) -> Result<(), String> {
     let mut healthy = BTreeSet::new();
     let mut survived = Vec::new();
     for m in chosen {
-        // A test that fails anyway catches nothing: it must pass on the healthy code, in this very build.
+        // A test that fails anyway catches nothing: it must pass on the healthy code, in this very
+        // build.
         if healthy.insert((m.package, m.binary, m.test)) {
             match run(m, HEALTHY)? {
                 Verdict::Passed => {}

@@ -4,7 +4,8 @@ use super::Finding;
 use crate::COMMANDS;
 use crate::files::Tree;
 
-/// A file may not speak of the machine it was written on. Put together here, so that this file passes.
+/// A file may not speak of the machine it was written on. Put together here, so that this file
+/// passes.
 const MACHINE_PATHS: [&str; 5] = [
     concat!("/ho", "me/"),
     concat!("/ro", "ot/"),
@@ -34,8 +35,8 @@ fn begins_in(line: &str, path: &str) -> bool {
     })
 }
 
-/// The command lines in the fenced blocks of a document, with their line numbers. A pipeline gives its parts;
-/// a prompt (`$ `) is taken off.
+/// The command lines in the fenced blocks of a document, with their line numbers. A pipeline gives
+/// its parts; a prompt (`$ `) is taken off.
 pub(crate) fn commands(text: &str) -> Vec<(usize, &str)> {
     let mut found = Vec::new();
     let mut fence: Option<bool> = None;
@@ -58,7 +59,8 @@ pub(crate) fn commands(text: &str) -> Vec<(usize, &str)> {
     found
 }
 
-/// What a document tells people to type to cargo exists: the sub-commands of xtask, the packages, the examples.
+/// What a document tells people to type to cargo exists: the sub-commands of xtask, the packages,
+/// the examples.
 pub(crate) fn cargo_commands(tree: &Tree) -> Vec<Finding> {
     let mut found = Vec::new();
     for file in tree.markdown() {
@@ -99,16 +101,18 @@ fn missing_in(tree: &Tree, command: &str) -> Option<String> {
     None
 }
 
-/// Relative links in documents lead to files of the project.
+/// Relative links in documents lead to files of the project, and to headings that are there.
 pub(crate) fn links(tree: &Tree) -> Vec<Finding> {
     let mut found = Vec::new();
     for file in tree.markdown() {
         let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
         for (at, line) in file.text.lines().enumerate() {
-            for target in link_targets(line) {
-                let outside = target.contains("://") || target.starts_with('#');
-                let path = target.split('#').next().unwrap_or(target);
-                if !outside && !tree.has(&joined(folder, path)) {
+            for target in link_targets(line).filter(|target| !target.contains("://")) {
+                let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+                let path = if path.is_empty() { file.path.clone() } else { joined(folder, path) };
+                let headed = anchor.is_empty()
+                    || tree.get(&path).is_some_and(|file| has_heading(&file.text, anchor));
+                if !tree.has(&path) || !headed {
                     found.push(Finding::error(
                         &file.path,
                         at + 1,
@@ -119,6 +123,15 @@ pub(crate) fn links(tree: &Tree) -> Vec<Finding> {
         }
     }
     found
+}
+
+/// Is there a heading whose anchor is `anchor`: small letters, words joined by hyphens?
+fn has_heading(text: &str, anchor: &str) -> bool {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    headings.map(|line| line.trim_start_matches('#').trim()).any(|heading| {
+        let kept = |c: &char| c.is_alphanumeric() || "-_ ".contains(*c);
+        heading.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-") == anchor
+    })
 }
 
 fn link_targets(line: &str) -> impl Iterator<Item = &str> {
@@ -178,7 +191,8 @@ mod tests {
 
     #[test]
     fn commands_are_read_from_shell_blocks() {
-        let text = "cargo nowhere\n```sh\n$ cargo test\necho a | twocan send cat\n```\n```rust\ncargo\n```";
+        let text = "cargo nowhere\n```sh\n$ cargo test\necho a | twocan send cat\n```\n\
+                    ```rust\ncargo\n```";
         let lines: Vec<&str> = commands(text).into_iter().map(|(_, line)| line).collect();
         assert_eq!(lines, ["cargo test", "echo a", "twocan send cat"]);
     }
@@ -200,17 +214,18 @@ mod tests {
 
     #[test]
     fn dead_links_are_told() {
-        let text = "[a](protocol.md#seats) [b](../README.md) [c](gone.md) [d](https://example.org)";
-        let tree = Tree::of(&[("docs/a.md", text), ("docs/protocol.md", ""), ("README.md", "")]);
-        let found = links(&tree);
-        assert_eq!(found.len(), 1);
-        assert!(found[0].text.contains("gone.md"));
+        let text = "# Here\n[a](protocol.md#two-words) [b](../README.md) [c](#here)\n\
+                    [d](https://example.org/gone)\n[e](gone.md)\n[f](protocol.md#two)\n";
+        let protocol = ("docs/protocol.md", "## Two words\n");
+        let tree = Tree::of(&[("docs/a.md", text), protocol, ("README.md", "")]);
+        let lines: Vec<usize> = links(&tree).iter().map(|f| f.line).collect();
+        assert_eq!(lines, [4, 5]);
     }
 
     #[test]
     fn a_dependency_without_a_reason_is_told() {
-        let toml = "[package]\nname = \"x\"\n[dependencies]\n# why\ntwocan.workspace = true\nlibc = \"0.2\"\n\
-                    [dev-dependencies]\nproptest = \"1\"\n[lints]\nworkspace = true\n";
+        let toml = "[package]\nname = \"x\"\n[dependencies]\n# why\ntwocan.workspace = true\n\
+                    libc = \"0.2\"\n[dev-dependencies]\nproptest = \"1\"\n[lints]\nworkspace = true\n";
         let tree =
             Tree::of(&[("crates/x/Cargo.toml", toml), ("ARCHITECTURE.md", "`libc`: atfork")]);
         let found = dependencies(&tree);

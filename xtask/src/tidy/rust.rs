@@ -68,7 +68,8 @@ pub(crate) fn columns(tree: &Tree) -> Vec<Finding> {
     found
 }
 
-/// `unsafe` only where raw memory and system calls are. Integration tests and examples are programs of users.
+/// `unsafe` only where raw memory and system calls are. Integration tests and examples are programs
+/// of users.
 pub(crate) fn unsafe_rooms(tree: &Tree) -> Vec<Finding> {
     let says =
         "`unsafe` outside its rooms (sys, region, map/memory; the list with reasons is in xtask)";
@@ -96,8 +97,8 @@ pub(crate) fn extern_rooms(tree: &Tree) -> Vec<Finding> {
     tree.rust().filter(outside).flat_map(|f| lines(f, says, speaks)).collect()
 }
 
-/// The library's atomics come through the facade, or the loom models would not see them. Clippy cannot hold
-/// this: it looks through re-exports and would refuse the facade's own users.
+/// The library's atomics come through the facade, or the loom models would not see them. Clippy
+/// cannot hold this: it looks through re-exports and would refuse the facade's own users.
 pub(crate) fn atomics(tree: &Tree) -> Vec<Finding> {
     let says = "atomics of std or core; use crate::sync";
     let names = |line: &str| {
