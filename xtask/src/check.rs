@@ -123,7 +123,8 @@ mod tests {
     #[test]
     fn commands_of_the_tool_are_collected_from_code_blocks_only() {
         let text = "Type twocan nonsense.\n\n```sh\ntwocan map create Cat 10000\n\
-                    echo hi | twocan send cat\ncargo run --release -- chat cat\ntwocan --help\n```\n";
+                    echo hi | twocan send cat\ncargo run --release -- chat cat\n\
+                    twocan --help\n```\n";
         let found = tool_commands(&Tree::of(&[("README.md", text)]));
         let found: Vec<&str> = found.iter().map(String::as_str).collect();
         assert_eq!(found, ["chat", "map create", "send"]);

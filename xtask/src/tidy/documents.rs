@@ -225,7 +225,8 @@ mod tests {
     #[test]
     fn a_dependency_without_a_reason_is_told() {
         let toml = "[package]\nname = \"x\"\n[dependencies]\n# why\ntwocan.workspace = true\n\
-                    libc = \"0.2\"\n[dev-dependencies]\nproptest = \"1\"\n[lints]\nworkspace = true\n";
+                    libc = \"0.2\"\n[dev-dependencies]\nproptest = \"1\"\n[lints]\n\
+                    workspace = true\n";
         let tree =
             Tree::of(&[("crates/x/Cargo.toml", toml), ("ARCHITECTURE.md", "`libc`: atfork")]);
         let found = dependencies(&tree);
