@@ -1,0 +1,74 @@
+//! What there is: the names that somebody holds.
+
+use crate::named::{self, Kind};
+use crate::sys::dir::Directory;
+use crate::sys::process;
+use crate::{Result, Scope};
+
+/// What a listed name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum ListedKind {
+    /// A [`MemoryMap`](crate::MemoryMap).
+    Map,
+    /// An [`Event`](crate::Event).
+    Event,
+    /// A [`Channel`](crate::Channel).
+    Channel,
+}
+
+/// One name that somebody holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Listed {
+    /// The name; for names too long to be kept, `%x` and their hash.
+    pub name: String,
+    /// What it stands for.
+    pub kind: ListedKind,
+    /// How far the name reaches.
+    pub scope: Scope,
+    /// Length of a map in bytes.
+    pub len: Option<u64>,
+    /// The processes that hold it, as far as this user may know.
+    pub holders: Vec<u32>,
+}
+
+/// Lists the names that somebody holds now, this user's and the machine's, sorted by kind and name.
+///
+/// # Errors
+/// `ForeignOwner` if the directory of names is somebody else's.
+///
+/// # Examples
+/// ```
+/// # let name = format!("doc-list-{}", std::process::id());
+/// let _map = twocan::MemoryMap::create_new(&name, 10_000)?;
+/// let listed = twocan::list()?;
+/// assert!(listed.iter().any(|l| l.name == name && l.len == Some(10_000)));
+/// # Ok::<(), twocan::Error>(())
+/// ```
+pub fn list() -> Result<Vec<Listed>> {
+    let mut found = objects(&Directory::open()?);
+    // Nobody needs a directory of the machine to be made for a look.
+    if let Some(machine) = Directory::existing(Scope::Machine)? {
+        found.extend(objects(&machine));
+    }
+    found.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+    Ok(found)
+}
+
+fn objects(dir: &Directory) -> Vec<Listed> {
+    let held = named::held(dir);
+    let ids: Vec<_> = held.iter().map(|entry| entry.look.id).collect();
+    let mut holders = process::holders(&ids);
+    let listed = held.into_iter().map(|entry| Listed {
+        name: entry.name,
+        kind: match entry.kind {
+            Kind::Map => ListedKind::Map,
+            Kind::Event => ListedKind::Event,
+        },
+        scope: dir.scope(),
+        len: (entry.kind == Kind::Map).then_some(entry.look.len),
+        holders: holders.remove(&entry.look.id).unwrap_or_default(),
+    });
+    listed.collect()
+}

@@ -1,0 +1,86 @@
+//! Removing what crashed programs left under names that nobody asks for again: their memory would stay taken.
+
+use crate::name::parse_hash;
+use crate::sys::dir::Directory;
+use crate::sys::object::{self, UNFINISHED};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// Most files looked at, and most corpses removed, in one sweep.
+const LOOKS_MAX: usize = 1024;
+const REMOVALS_MAX: usize = 64;
+
+/// A process sweeps no more often than this.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Sweeps, if this process has not done so within the last second.
+pub(super) fn sometimes(dir: &Directory) {
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    let now = Instant::now();
+    {
+        let Ok(mut last) = LAST.try_lock() else { return };
+        if last.is_some_and(|t| now.duration_since(t) < EVERY) {
+            return;
+        }
+        *last = Some(now);
+    }
+    sweep(dir);
+}
+
+/// Removes corpses, without waiting for any lock. Returns how many.
+pub(super) fn sweep(dir: &Directory) -> usize {
+    let mut names = dir.file_names();
+    // Not always the same ones first, if there are more than one sweep looks at.
+    let start = start_of(names.len());
+    names.rotate_left(start);
+    names.iter().take(LOOKS_MAX).filter(|n| remove_if_dead(dir, n)).take(REMOVALS_MAX).count()
+}
+
+fn start_of(len: usize) -> usize {
+    let nanos = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |d| d.subsec_nanos());
+    if len <= LOOKS_MAX { 0 } else { nanos as usize % len }
+}
+
+fn remove_if_dead(dir: &Directory, file_name: &str) -> bool {
+    let hash = if let Some((_, hash, _)) = super::decode(file_name) {
+        hash
+    } else if let Some(seat) = seat_file(file_name) {
+        seat.hash
+    } else if file_name.starts_with(UNFINISHED) {
+        0
+    } else {
+        return false;
+    };
+    // A look without the lock first: most are alive.
+    if object::look(dir, file_name).is_none_or(|look| look.held) {
+        return false;
+    }
+    let Ok(Some(lock)) = dir.try_lock(hash) else { return false };
+    if object::look(dir, file_name).is_none() || !object::remove_corpse(dir, &lock, file_name) {
+        return false;
+    }
+    if let Some(seat) = seat_file(file_name) {
+        object::remove(dir, &lock, seat.socket);
+    }
+    true
+}
+
+/// What the name of a channel's seat file says: `ch-<32 hex digits>.<seat>.seat`, beside its socket `ch-<hash>.<seat>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SeatFile<'a> {
+    pub(crate) hash: u128,
+    pub(crate) seat: u8,
+    pub(crate) socket: &'a str,
+}
+
+/// Reads the name of a seat file; `None` = it is none.
+pub(crate) fn seat_file(file_name: &str) -> Option<SeatFile<'_>> {
+    let socket = file_name.strip_suffix(".seat")?;
+    let (hash, seat) = socket.strip_prefix("ch-")?.split_once('.')?;
+    let seat = match seat {
+        "0" => 0,
+        "1" => 1,
+        _ => return None,
+    };
+    Some(SeatFile { hash: parse_hash(hash)?, seat, socket })
+}

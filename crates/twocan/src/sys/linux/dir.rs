@@ -1,0 +1,181 @@
+//! The directory where names live.
+
+use super::fd::Fd;
+use super::user;
+use crate::{Error, ErrorKind, Result, Scope};
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fchmod, fstat, fstatvfs, mkdir, openat};
+use rustix::io::Errno;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+pub(crate) use super::lock::{DirLock, PATIENCE};
+
+/// The variable that moves the directory. Read at each open.
+const VARIABLE: &str = "TWOCAN_DIR";
+
+/// The directory of the user, or of the machine, held open.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    fd: Fd,
+    path: PathBuf,
+    scope: Scope,
+}
+
+impl Directory {
+    /// The user's own directory: `/dev/shm/twocan-<uid>`, or what `TWOCAN_DIR` says. Made if it is missing; refused if it is
+    /// not a directory, belongs to somebody else, or others may write to it.
+    pub(crate) fn open() -> Result<Directory> {
+        Directory::open_in(Scope::Session)
+    }
+
+    /// As [`open`](Directory::open), or the directory that all users share: `/dev/shm/twocan` (sticky, as /tmp is).
+    pub(crate) fn open_in(scope: Scope) -> Result<Directory> {
+        let path = match scope {
+            Scope::Machine => machine_path()?,
+            Scope::Session => user_path(),
+        };
+        let mode = if scope == Scope::Machine { 0o1777 } else { 0o700 };
+        let made = match mkdir(&path, Mode::from_raw_mode(mode)) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
+            Err(e) => return Err(Error::from_os(format!("cannot make {}", path.display()), e)),
+        };
+        let fd = Fd::make(|| openat(CWD, &path, directory_flags(), Mode::empty()));
+        let fd = fd.map_err(|e| not_opened(&path, e))?;
+        if made {
+            // The umask may have taken bits away.
+            let set = fchmod(&fd, Mode::from_raw_mode(mode));
+            set.map_err(|e| Error::from_os(format!("cannot open up {}", path.display()), e))?;
+        }
+        let stat = fstat(&fd)
+            .map_err(|e| Error::from_os(format!("cannot look at {}", path.display()), e))?;
+        check(&path, scope, &stat)?;
+        Ok(Directory { fd, path, scope })
+    }
+
+    /// As [`open_in`](Directory::open_in), but a directory that is missing is not made: `None`.
+    pub(crate) fn existing(scope: Scope) -> Result<Option<Directory>> {
+        let path = match scope {
+            Scope::Machine => machine_path()?,
+            Scope::Session => user_path(),
+        };
+        if path.is_dir() { Directory::open_in(scope).map(Some) } else { Ok(None) }
+    }
+
+    /// The descriptor, also for `/proc/self/fd/<fd>/<file>`.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Where it was when it was opened. For people.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whose directory it is.
+    pub(crate) fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// Bytes that the file system has left.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        let stat = fstatvfs(&self.fd).ok()?;
+        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// The place whose size counts, for the words of an error.
+    pub(crate) fn volume(&self) -> &Path {
+        match self.path.parent() {
+            Some(parent) if parent == Path::new("/dev/shm") => parent,
+            _ => &self.path,
+        }
+    }
+
+    /// The names of all files in it, in no order. An unreadable directory is an empty one.
+    pub(crate) fn file_names(&self) -> Vec<String> {
+        let Ok(fd) = Fd::make(|| openat(&self.fd, ".", directory_flags(), Mode::empty())) else {
+            return Vec::new();
+        };
+        let mut names = Vec::new();
+        let mut buffer = vec![std::mem::MaybeUninit::uninit(); 16 * 1024];
+        let mut entries = rustix::fs::RawDir::new(&fd, &mut buffer);
+        while let Some(Ok(entry)) = entries.next() {
+            if let Ok(name) = entry.file_name().to_str() {
+                if name != "." && name != ".." {
+                    names.push(name.to_owned());
+                }
+            }
+        }
+        names
+    }
+}
+
+fn directory_flags() -> OFlags {
+    OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC
+}
+
+fn chosen() -> Option<PathBuf> {
+    std::env::var_os(VARIABLE).filter(|v| !v.is_empty()).map(PathBuf::from)
+}
+
+fn user_path() -> PathBuf {
+    chosen().unwrap_or_else(|| base().join(format!("twocan-{}", user::me())))
+}
+
+fn machine_path() -> Result<PathBuf> {
+    match chosen() {
+        // The whole of Twocan has moved, the shared part with it.
+        Some(_) => Ok(Directory::open_in(Scope::Session)?.path.join("machine")),
+        None => Ok(base().join("twocan")),
+    }
+}
+
+/// Memory, if the system has its usual place for it.
+fn base() -> &'static Path {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { memory } else { Path::new("/tmp") }
+}
+
+fn not_opened(path: &Path, e: std::io::Error) -> Error {
+    match Errno::from_io_error(&e) {
+        Some(Errno::NOTDIR | Errno::LOOP) => foreign(path, "is not a directory"),
+        _ => Error::from_os(format!("cannot open {}", path.display()), e),
+    }
+}
+
+fn foreign(path: &Path, what: &str) -> Error {
+    Error::new(ErrorKind::ForeignOwner, format!("{} {what}", path.display()))
+        .with_cure("Somebody else made it. Remove it or set TWOCAN_DIR")
+}
+
+fn check(path: &Path, scope: Scope, stat: &Stat) -> Result<()> {
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        return Err(foreign(path, "is not a directory"));
+    }
+    let mine = stat.st_uid == user::me();
+    let root = scope == Scope::Machine && stat.st_uid == 0;
+    if !mine && !root {
+        let owner = user::name_of(stat.st_uid);
+        let error = foreign(path, &format!("belongs to user {owner}, not to you"));
+        return Err(match scope {
+            Scope::Session => error,
+            Scope::Machine => error.with_cure(format!(
+                "A directory for all users is root's: sudo install -d -m 1777 {}",
+                path.display()
+            )),
+        });
+    }
+    let others_write = stat.st_mode & 0o022 != 0;
+    let sticky = stat.st_mode & 0o1000 != 0;
+    let shared = scope == Scope::Machine && sticky;
+    if others_write && !shared {
+        let mode = stat.st_mode & 0o7777;
+        let error = Error::new(
+            ErrorKind::ForeignOwner,
+            format!("{} has mode {mode:o}: other users may change it", path.display()),
+        );
+        let right = if scope == Scope::Machine { "1777" } else { "700" };
+        return Err(error.with_cure(format!("Close it: chmod {right} {}", path.display())));
+    }
+    Ok(())
+}

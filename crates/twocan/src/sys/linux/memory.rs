@@ -1,0 +1,167 @@
+//! Mapped memory.
+
+use super::fork;
+use rustix::io::Errno;
+use rustix::mm::{self, Advice, MapFlags, MsyncFlags, ProtFlags};
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::ptr::NonNull;
+
+/// What may be done with mapped memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Protection {
+    pub(crate) write: bool,
+    pub(crate) execute: bool,
+    /// Stores stay in this mapping (copy on write).
+    pub(crate) private: bool,
+}
+
+impl Protection {
+    /// Loads and stores that all who map it see.
+    pub(crate) const READ_WRITE: Protection =
+        Protection { write: true, execute: false, private: false };
+
+    fn flags(self) -> ProtFlags {
+        let mut flags = ProtFlags::READ;
+        flags.set(ProtFlags::WRITE, self.write);
+        flags.set(ProtFlags::EXEC, self.execute);
+        flags
+    }
+}
+
+/// A mapping, unmapped by drop. A forked child does not have it, unless it is inheritable: a copy would keep the file's
+/// holder lock alive in the child.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    base: NonNull<u8>,
+    len: usize,
+    generation: u32,
+    inheritable: bool,
+}
+
+// SAFETY: a mapping is an address range without any tie to a thread; what its users do with the bytes is their affair.
+unsafe impl Send for Mapping {}
+// SAFETY: as above; the methods change no field.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps `len` bytes (at least 1) of a file from `offset`, a multiple of the page size.
+    pub(crate) fn of_file(
+        file: BorrowedFd<'_>,
+        offset: u64,
+        len: usize,
+        protection: Protection,
+        inheritable: bool,
+    ) -> io::Result<Mapping> {
+        let kind = if protection.private { MapFlags::PRIVATE } else { MapFlags::SHARED };
+        Mapping::make(len, inheritable, || {
+            // SAFETY: a new range that the kernel chooses; no existing mapping is touched.
+            unsafe { mm::mmap(std::ptr::null_mut(), len, protection.flags(), kind, file, offset) }
+        })
+    }
+
+    /// Maps `len` bytes of fresh zeroes that only this process has (and, if inheritable, its forked children share).
+    pub(crate) fn anonymous(len: usize, inheritable: bool) -> io::Result<Mapping> {
+        let protection = Protection::READ_WRITE.flags();
+        Mapping::make(len, inheritable, || {
+            // SAFETY: a new range that the kernel chooses; no existing mapping is touched.
+            unsafe { mm::mmap_anonymous(std::ptr::null_mut(), len, protection, MapFlags::SHARED) }
+        })
+    }
+
+    fn make(
+        len: usize,
+        inheritable: bool,
+        map: impl FnOnce() -> Result<*mut std::ffi::c_void, Errno>,
+    ) -> io::Result<Mapping> {
+        let wrap = |base: *mut std::ffi::c_void| {
+            let base = NonNull::new(base.cast()).ok_or(Errno::NOMEM)?;
+            Ok(Mapping { base, len, generation: fork::generation(), inheritable })
+        };
+        if inheritable {
+            return wrap(map()?);
+        }
+        // Mapped and marked under one lock, so that no child copies it in between.
+        fork::kept_away(|| {
+            let mapping: Mapping = wrap(map()?)?;
+            // SAFETY: the range was mapped just now and belongs to `mapping`.
+            unsafe { mm::madvise(mapping.base.as_ptr().cast(), len, Advice::LinuxDontFork)? };
+            Ok(mapping)
+        })
+    }
+
+    /// Where it starts.
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    /// Bytes asked for; the last page may hold more.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Was it made before a `fork` that led to this process, and is it therefore not there?
+    pub(crate) fn is_forked(&self) -> bool {
+        !self.inheritable && self.generation != fork::generation()
+    }
+
+    /// Gives the pages that hold `at..at + len` real memory, so that the next loads (stores, if `write`) cannot fail for want
+    /// of it.
+    ///
+    /// # Errors
+    /// `StorageFull` when there is none.
+    pub(crate) fn populate(&self, at: usize, len: usize, write: bool) -> io::Result<()> {
+        let Some((start, len)) = self.pages(at, len) else { return Ok(()) };
+        let advice = if write { Advice::LinuxPopulateWrite } else { Advice::LinuxPopulateRead };
+        loop {
+            // SAFETY: the range lies within the mapping; populating changes no byte.
+            match unsafe { mm::madvise(self.base.as_ptr().add(start).cast(), len, advice) } {
+                Ok(()) => return Ok(()),
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                // The touch would have been a SIGBUS.
+                Err(Errno::FAULT | Errno::NOMEM | Errno::HWPOISON) => {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                // A kernel before 5.14: nothing can be promised.
+                Err(Errno::INVAL) => return Ok(()),
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// Writes what was stored in `at..at + len` to the file, and returns when it is there.
+    pub(crate) fn flush(&self, at: usize, len: usize) -> io::Result<()> {
+        let Some((start, len)) = self.pages(at, len) else { return Ok(()) };
+        // SAFETY: the range lies within the mapping; flushing changes no byte.
+        unsafe { mm::msync(self.base.as_ptr().add(start).cast(), len, MsyncFlags::SYNC)? };
+        Ok(())
+    }
+
+    /// The pages of a range, cut to the mapping; `None` if it is empty.
+    fn pages(&self, at: usize, len: usize) -> Option<(usize, usize)> {
+        let start = at - at % page_size();
+        let end = at.checked_add(len)?.min(self.len);
+        (len > 0 && start < end).then(|| (start, end - start))
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        if !self.is_forked() {
+            // SAFETY: the range is ours alone, and with `self` gone nobody has a pointer into it that he may use. (In a forked
+            // child it does not exist; the addresses may belong to something else.)
+            let unmapped = unsafe { mm::munmap(self.base.as_ptr().cast(), self.len) };
+            debug_assert!(unmapped.is_ok(), "munmap: {unmapped:?}");
+        }
+    }
+}
+
+/// Bytes of a page.
+pub(crate) fn page_size() -> usize {
+    rustix::param::page_size()
+}
+
+/// Bytes between the offsets at which a file can be mapped.
+pub(crate) fn granularity() -> u64 {
+    page_size() as u64
+}
