@@ -1,3 +1,4 @@
+//! Start it twice: the same program on both sides.
 use twocan::Channel;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut can = Channel::open("cat")?; // either side first

@@ -146,7 +146,7 @@ fn good(out: &Output) -> String {
 }
 
 /// The two windows exchange a line each way; a text longer than the slot is cut; closing one ends
-/// both; and the exit event does not stay set: the next pair talks again.
+/// both conversations; and with the last window the exit event dies: the next pair talks again.
 #[test]
 fn classic_chat_between_two_windows_twice() {
     let names = Names::new();
@@ -162,6 +162,8 @@ fn classic_chat_between_two_windows_twice() {
         b.type_line(&"x".repeat(1000));
         assert_eq!(a.line(), "x".repeat(255));
         a.close_input();
+        assert_eq!((a.line(), b.line()), ("the chat is over".into(), "the chat is over".into()));
+        b.close_input();
         assert!(a.wait() && b.wait());
     }
     assert_eq!(names.left(), Vec::<String>::new());

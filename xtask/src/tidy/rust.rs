@@ -11,9 +11,12 @@ const COLUMNS_MAX: usize = 100;
 const LIBRARY: &str = "crates/twocan/src/";
 
 /// Files beside `sys` and `region` that may say `unsafe`, each with its reason.
-const UNSAFE_ALLOWED: [(&str, &str); 2] = [
+const UNSAFE_ALLOWED: [(&str, &str); 5] = [
     ("crates/twocan/src/region", "all raw pointers into a channel's shared memory"),
+    ("crates/twocan/src/raw.rs", "the copies between private memory and shared memory"),
     ("crates/twocan/src/map/memory.rs", "all raw pointers into a map's shared memory"),
+    ("crates/twocan/src/map/view.rs", "as_slice and as_mut_slice are unsafe for their callers"),
+    ("crates/twocan/src/event/words.rs", "one cast from the mapping to the two words"),
 ];
 
 /// The one folder that talks to the operating system.
@@ -24,7 +27,14 @@ const SYSTEM_SEAM: &str = "crates/twocan/src/sys/mod.rs";
 /// The facade (core | loom).
 const ATOMICS: &str = "crates/twocan/src/sync.rs";
 /// Files beside the facade that may name the atomics of `std` or `core`, each with its reason.
-const ATOMICS_ALLOWED: [(&str, &str); 0] = [];
+const ATOMICS_ALLOWED: [(&str, &str); 3] = [
+    (
+        "crates/twocan/src/sys/",
+        "counters and probes inside the process; no model reaches the system",
+    ),
+    ("crates/twocan/src/raw.rs", "copies of 1 and 2 bytes, for which the facade has no type"),
+    ("crates/twocan/src/map/", "the user's own atomics in a map are part of the public face"),
+];
 
 fn allowed(list: &[(&str, &str)], path: &str) -> bool {
     list.iter().any(|(start, _)| path.starts_with(start))
@@ -154,7 +164,7 @@ mod tests {
         assert_eq!(errors(unsafe_rooms, "crates/twocan/src/sys/linux/futex.rs", text), 0);
         assert_eq!(errors(unsafe_rooms, "crates/twocan/src/region.rs", text), 0);
         assert_eq!(errors(unsafe_rooms, "crates/twocan/src/map/memory.rs", text), 0);
-        assert_eq!(errors(unsafe_rooms, "crates/twocan/src/map/view.rs", text), 1);
+        assert_eq!(errors(unsafe_rooms, "crates/twocan/src/map/stream.rs", text), 1);
     }
 
     #[test]
