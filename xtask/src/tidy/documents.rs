@@ -36,7 +36,7 @@ fn begins_in(line: &str, path: &str) -> bool {
 }
 
 /// The command lines in the fenced blocks of a document, with their line numbers. A pipeline gives
-/// its parts; a prompt (`$ `) is taken off.
+/// its parts; a prompt (`$ `) and a comment are taken off.
 pub(crate) fn commands(text: &str) -> Vec<(usize, &str)> {
     let mut found = Vec::new();
     let mut fence: Option<bool> = None;
@@ -49,6 +49,7 @@ pub(crate) fn commands(text: &str) -> Vec<(usize, &str)> {
             continue;
         }
         if fence == Some(true) {
+            let line = line.split(" # ").next().unwrap_or(line);
             for part in line.split('|') {
                 // Two columns of a block: what it does, then what to type.
                 let part = part.rsplit("   ").find(|p| !p.trim().is_empty()).unwrap_or(part).trim();
@@ -201,6 +202,8 @@ mod tests {
     fn two_columns_give_the_right_one() {
         let text = "```text\nTry it, in two terminals:     cargo run --release -- chat cat\n```";
         assert_eq!(commands(text), [(2, "cargo run --release -- chat cat")]);
+        let text = "```sh\ntwocan demo      # nothing is lost\n```";
+        assert_eq!(commands(text), [(2, "twocan demo")]);
     }
 
     #[test]
