@@ -203,10 +203,7 @@ impl Source for Event {
     fn ready(&self, begun: u64) -> bool {
         let seen = self.shared.words.look();
         // Mutant M_NO_MOVED: without the second half a set and reset in quick order lets nobody go.
-        seen.is_set()
-            || self.shared.reset == Reset::Manual
-                && u64::from(seen.sets) != begun
-                && !cfg!(twocan_mutant = "event-no-moved")
+        seen.is_set() || self.shared.reset == Reset::Manual && u64::from(seen.sets) != begun
     }
 
     fn take(&self, begun: u64) -> bool {
