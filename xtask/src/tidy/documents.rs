@@ -27,11 +27,13 @@ pub(crate) fn machine_paths(tree: &Tree) -> Vec<Finding> {
     found
 }
 
-/// `path` as the start of an absolute path, not as the middle of a longer one.
+/// `path` as the start of an absolute path, not as the middle of a longer one. A user called `me` is
+/// an example and nobody's.
 fn begins_in(line: &str, path: &str) -> bool {
     line.match_indices(path).any(|(at, _)| {
         let before = line[..at].chars().next_back();
-        !before.is_some_and(|c| c.is_alphanumeric() || "_-.~}>".contains(c))
+        let user = line[at + path.len()..].split(|c: char| !c.is_alphanumeric()).next();
+        !before.is_some_and(|c| c.is_alphanumeric() || "_-.~}>".contains(c)) && user != Some("me")
     })
 }
 
@@ -184,7 +186,7 @@ mod tests {
     #[test]
     fn paths_of_a_machine_are_refused_and_others_are_not() {
         let line = format!("see {}someone/notes.txt", MACHINE_PATHS[0]);
-        let tree = Tree::of(&[("docs/a.md", &line), ("b.rs", "// docs/work/ and crates/home/")]);
+        let tree = Tree::of(&[("docs/a.md", &line), ("b.rs", "// docs/work/ and /home/me")]);
         let found = machine_paths(&tree);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].path, "docs/a.md");

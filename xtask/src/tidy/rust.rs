@@ -24,6 +24,12 @@ const SYSTEM: &str = "crates/twocan/src/sys/";
 /// The one file that chooses an operating system.
 const SYSTEM_SEAM: &str = "crates/twocan/src/sys/mod.rs";
 
+/// Files beside the seam that may choose by system, each with its reason.
+const SYSTEM_ALLOWED: [(&str, &str); 1] = [(
+    "crates/twocan-cli/src/commands/hold.rs",
+    "signals to the command that is run, and its code",
+)];
+
 /// The facade (core | loom).
 const ATOMICS: &str = "crates/twocan/src/sync.rs";
 /// Files beside the facade that may name the atomics of `std` or `core`, each with its reason.
@@ -87,16 +93,27 @@ pub(crate) fn unsafe_rooms(tree: &Tree) -> Vec<Finding> {
     tree.rust().filter(outside).flat_map(|f| lines(f, says, |l| has_word(l, "unsafe"))).collect()
 }
 
-/// The operating system is named in one file. A whole integration test may be for one system.
+/// The operating system is chosen in one file, and called from one folder of the library. A whole
+/// integration test may be for one system.
 pub(crate) fn system_rooms(tree: &Tree) -> Vec<Finding> {
-    let says = "names an operating system; only sys/mod.rs does";
-    let names = |line: &str| {
+    let chooses = |line: &str| {
         let whole_test = line.starts_with("#![cfg(target_os");
-        let words = ["target_os", "target_family", "cfg(unix)", "cfg(windows)"];
-        !whole_test && words.iter().any(|word| line.contains(word))
+        let by_family =
+            line.contains("cfg") && ["unix", "windows"].iter().any(|w| has_word(line, w));
+        !whole_test && (by_family || line.contains("target_os") || line.contains("target_family"))
     };
-    let outside = |f: &&File| f.path.starts_with("crates/") && f.path != SYSTEM_SEAM;
-    tree.rust().filter(outside).flat_map(|f| lines(f, says, names)).collect()
+    let calls = |line: &str| line.contains("rustix::") || line.contains("libc::");
+    let mut found = Vec::new();
+    for file in tree.rust().filter(|f| f.path.starts_with("crates/")) {
+        if file.path != SYSTEM_SEAM && !allowed(&SYSTEM_ALLOWED, &file.path) {
+            found.extend(lines(file, "chooses by operating system; only sys/mod.rs does", chooses));
+        }
+        let test = file.path.ends_with("/tests.rs");
+        if file.path.starts_with(LIBRARY) && !file.path.starts_with(SYSTEM) && !test {
+            found.extend(lines(file, "calls the operating system; only sys does", calls));
+        }
+    }
+    found
 }
 
 /// Another ABI is spoken by the system's room alone (and later by a crate made for it).
@@ -175,6 +192,10 @@ mod tests {
         let text = "#[cfg(target_os = \"linux\")]\nmod linux;\n#[cfg(unix)]\nfn f() {}\n";
         assert_eq!(errors(system_rooms, "crates/twocan/src/event.rs", text), 2);
         assert_eq!(errors(system_rooms, SYSTEM_SEAM, text), 0);
+        let call = "let map = rustix::mm::mmap();\n";
+        assert_eq!(errors(system_rooms, "crates/twocan/src/region.rs", call), 1);
+        assert_eq!(errors(system_rooms, "crates/twocan/src/sys/linux/memory.rs", call), 0);
+        assert_eq!(errors(system_rooms, "crates/twocan/tests/peer.rs", call), 0);
         let test = "#![cfg(target_os = \"linux\")]\n";
         assert_eq!(errors(system_rooms, "crates/twocan/tests/corpses.rs", test), 0);
     }
