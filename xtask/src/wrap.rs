@@ -30,14 +30,19 @@ fn comment(line: &str) -> Option<(&str, &str)> {
 /// Does a line of a comment begin something of its own, so that it is not joined to the one before?
 fn begins(words: &str) -> bool {
     let numbered = words.split_once(". ").is_some_and(|(n, _)| n.parse::<u8>().is_ok());
-    let marks = ["* ", "- ", "#", "|", "```", "SYNC ", "SAFETY:", " ", "["];
+    let marks = ["* ", "- ", "#", "|", "```", "SYNC ", "SAFETY:", "["];
     words.is_empty() || numbered || marks.iter().any(|mark| words.starts_with(mark))
 }
 
-/// May the line be broken at all?
-fn flows(words: &str) -> bool {
-    let fixed = ["#", "|", "```", " "];
-    !words.is_empty() && !fixed.iter().any(|mark| words.starts_with(mark))
+/// Columns by which further lines of the paragraph are indented. `None`: the line may not be
+/// broken.
+fn hang(words: &str) -> Option<usize> {
+    let text = words.trim_start();
+    let indent = words.len() - text.len();
+    let item = text.starts_with("* ") || text.starts_with("- ");
+    let fixed = text.is_empty() || ["#", "|", "```"].iter().any(|mark| text.starts_with(mark));
+    // Four columns without a list are code.
+    (!fixed && (item || indent < 4)).then_some(if item { indent + 2 } else { indent })
 }
 
 fn wrapped(text: &str) -> String {
@@ -52,36 +57,49 @@ fn wrapped(text: &str) -> String {
             continue;
         };
         code ^= words.starts_with("```");
-        let end = if code || !flows(words) { at + 1 } else { paragraph_end(&lines, at, prefix) };
+        let hang = hang(words).filter(|_| !code);
+        let end = hang.map_or(at + 1, |hang| paragraph_end(&lines, at, prefix, hang));
         let long = lines[at..end].iter().any(|line| line.chars().count() > COLUMNS_MAX);
-        if long && !code && flows(words) {
-            let words = lines[at..end].iter().filter_map(|line| comment(line)).map(|(_, w)| w);
-            fill(&mut out, prefix, &words.collect::<Vec<_>>().join(" "));
-        } else {
-            lines[at..end].iter().for_each(|line| out += &format!("{line}\n"));
+        match hang {
+            Some(hang) if long => {
+                let words: Vec<&str> = lines[at..end]
+                    .iter()
+                    .filter_map(|line| comment(line))
+                    .map(|(_, w)| w)
+                    .collect();
+                fill(&mut out, prefix, hang, &words.join(" "));
+            }
+            _ => lines[at..end].iter().for_each(|line| out += &format!("{line}\n")),
         }
         at = end;
     }
     out
 }
 
-fn paragraph_end(lines: &[&str], at: usize, prefix: &str) -> usize {
-    let goes_on = |line: &&str| comment(line).is_some_and(|(p, w)| p == prefix && !begins(w));
+fn paragraph_end(lines: &[&str], at: usize, prefix: &str, hang: usize) -> usize {
+    let goes_on = |line: &&str| {
+        comment(line).is_some_and(|(p, words)| {
+            let text = words.trim_start();
+            p == prefix && words.len() - text.len() == hang && !begins(text)
+        })
+    };
     at + 1 + lines[at + 1..].iter().take_while(|line| goes_on(line)).count()
 }
 
-/// The words in as few lines as 100 columns allow. Items of a list hang.
-fn fill(out: &mut String, prefix: &str, words: &str) {
-    let hang = if words.starts_with("* ") || words.starts_with("- ") { "  " } else { "" };
-    let mut line = prefix.to_owned();
+/// The words in as few lines as 100 columns allow; further lines hang.
+fn fill(out: &mut String, prefix: &str, hang: usize, words: &str) {
+    let first = words.len() - words.trim_start().len();
+    let mut line = format!("{prefix}{}", " ".repeat(first));
+    let mut empty = true;
     for word in words.split_whitespace() {
-        if line.chars().count() + 1 + word.chars().count() > COLUMNS_MAX && line != prefix {
+        if !empty && line.chars().count() + 1 + word.chars().count() > COLUMNS_MAX {
             out.push_str(&line);
             out.push('\n');
-            line = format!("{prefix}{hang}");
+            line = format!("{prefix}{}", " ".repeat(hang));
         }
         line.push(' ');
         line += word;
+        empty = false;
     }
     out.push_str(&line);
     out.push('\n');
@@ -112,9 +130,16 @@ mod tests {
 
     #[test]
     fn items_of_a_list_hang() {
-        let text = format!("    /// * {}\n    /// * b\n", "word ".repeat(25).trim());
+        let long = "word ".repeat(25);
+        let text = format!("    /// * {}\n    /// * b\n", long.trim());
         let fresh = wrapped(&text);
         assert!(fresh.lines().nth(1).is_some_and(|l| l.starts_with("    ///   word")), "{fresh}");
         assert!(fresh.ends_with("    /// * b\n"));
+
+        let text = format!("//!   - {}\n//!     more.\n//!   - next\n", long.trim());
+        let fresh = wrapped(&text);
+        let second = fresh.lines().nth(1).unwrap_or_default();
+        assert!(second.starts_with("//!     word") && second.ends_with("word more."), "{fresh}");
+        assert!(fresh.ends_with("//!   - next\n"));
     }
 }

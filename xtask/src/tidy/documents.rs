@@ -27,8 +27,8 @@ pub(crate) fn machine_paths(tree: &Tree) -> Vec<Finding> {
     found
 }
 
-/// `path` as the start of an absolute path, not as the middle of a longer one. A user called `me` is
-/// an example and nobody's.
+/// `path` as the start of an absolute path, not as the middle of a longer one. A user called `me`
+/// is an example and nobody's.
 fn begins_in(line: &str, path: &str) -> bool {
     line.match_indices(path).any(|(at, _)| {
         let before = line[..at].chars().next_back();
