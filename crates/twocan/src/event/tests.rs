@@ -128,7 +128,7 @@ fn no_signal_is_taken_twice_and_none_is_lost() {
     // One set at a time, taken by one of three: as many waits return as sets were made.
     const SETS: u32 = 2000;
     let event = Event::anonymous(Reset::Auto).unwrap();
-    let taken = std::sync::Arc::new(AtomicU32::new(0));
+    let taken = Arc::new(AtomicU32::new(0));
     let workers: Vec<_> = (0..3)
         .map(|_| {
             let (event, taken) = (event.try_clone().unwrap(), taken.clone());

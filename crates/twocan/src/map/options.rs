@@ -138,6 +138,7 @@ impl MapOptions {
         let grown = len > has;
         if grown {
             object::set_len(file.as_fd(), len, !self.delay_allocate).map_err(|e| {
+                let _ = rustix::fs::ftruncate(&file, has);
                 named::not_made(&e, &format!("the file {}", path.display()), len, None)
             })?;
         }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::{Event, Reset};
+use std::sync::atomic::AtomicUsize;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -201,16 +202,17 @@ fn what_was_taken_is_put_back_when_one_is_gone() {
 fn two_who_wait_for_the_same_two_never_share_them() {
     const ROUNDS: usize = 300;
     let both = events(2, Reset::Auto);
-    let done = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let done = std::sync::Arc::new(AtomicUsize::new(0));
+    let stop = Cancel::new();
     let go = |flip: bool| {
         let mut both: Vec<Event> = both.iter().map(|e| e.try_clone().unwrap()).collect();
         if flip {
             both.reverse();
         }
-        let done = done.clone();
+        let (done, stop) = (done.clone(), stop.clone());
         thread::spawn(move || {
-            while wait_all(&list(&both), Duration::from_millis(500)).unwrap() {
-                done.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            while wait_all(&list(&both), &stop).is_ok() {
+                done.fetch_add(1, Ordering::SeqCst);
             }
         })
     };
@@ -219,11 +221,12 @@ fn two_who_wait_for_the_same_two_never_share_them() {
         both[round % 2].set().unwrap();
         both[1 - round % 2].set().unwrap();
         let deadline = Instant::now() + LONG;
-        while done.load(std::sync::atomic::Ordering::SeqCst) <= round {
+        while done.load(Ordering::SeqCst) <= round {
             assert!(Instant::now() < deadline, "stuck in round {round}");
             thread::yield_now();
         }
     }
+    stop.cancel();
     waiters.into_iter().for_each(|w| w.join().unwrap());
-    assert_eq!(done.load(std::sync::atomic::Ordering::SeqCst), ROUNDS);
+    assert_eq!(done.load(Ordering::SeqCst), ROUNDS);
 }

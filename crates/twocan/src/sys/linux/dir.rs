@@ -1,9 +1,10 @@
 //! The directory where names live.
 
 use super::fd::Fd;
+use super::object;
 use super::user;
 use crate::{Error, ErrorKind, Result, Scope};
-use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fchmod, fstat, fstatvfs, mkdir, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fchmod, fstat, mkdir, openat};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
@@ -31,7 +32,7 @@ impl Directory {
     /// As [`open`](Directory::open), or the directory that all users share: `/dev/shm/twocan` (sticky, as /tmp is).
     pub(crate) fn open_in(scope: Scope) -> Result<Directory> {
         let path = match scope {
-            Scope::Machine => machine_path()?,
+            Scope::Machine => machine_path(),
             Scope::Session => user_path(),
         };
         let mode = if scope == Scope::Machine { 0o1777 } else { 0o700 };
@@ -56,7 +57,7 @@ impl Directory {
     /// As [`open_in`](Directory::open_in), but a directory that is missing is not made: `None`.
     pub(crate) fn existing(scope: Scope) -> Result<Option<Directory>> {
         let path = match scope {
-            Scope::Machine => machine_path()?,
+            Scope::Machine => machine_path(),
             Scope::Session => user_path(),
         };
         if path.is_dir() { Directory::open_in(scope).map(Some) } else { Ok(None) }
@@ -79,8 +80,7 @@ impl Directory {
 
     /// Bytes that the file system has left.
     pub(crate) fn free_bytes(&self) -> Option<u64> {
-        let stat = fstatvfs(&self.fd).ok()?;
-        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+        object::free_bytes(self.fd())
     }
 
     /// The place whose size counts, for the words of an error.
@@ -122,11 +122,15 @@ fn user_path() -> PathBuf {
     chosen().unwrap_or_else(|| base().join(format!("twocan-{}", user::me())))
 }
 
-fn machine_path() -> Result<PathBuf> {
+fn machine_path() -> PathBuf {
     match chosen() {
-        // The whole of Twocan has moved, the shared part with it.
-        Some(_) => Ok(Directory::open_in(Scope::Session)?.path.join("machine")),
-        None => Ok(base().join("twocan")),
+        // The whole of Twocan has moved, the shared part with it. Whose the moved directory is does not matter here: the owner
+        // of the part below is checked.
+        Some(moved) => {
+            let _ = mkdir(&moved, Mode::from_raw_mode(0o700));
+            moved.join("machine")
+        }
+        None => base().join("twocan"),
     }
 }
 

@@ -54,7 +54,7 @@ impl Word {
         entry
     }
 
-    fn get(&self) -> &std::sync::atomic::AtomicU32 {
+    fn get(&self) -> &core::sync::atomic::AtomicU32 {
         // SAFETY: the maker of a Word keeps it mapped while a wait uses it, and it is an aligned atomic. The kernel reads it;
         // nobody writes through this reference, so that a read-only map will do.
         unsafe { &*self.address.cast() }
@@ -136,7 +136,7 @@ fn outcome(result: rustix::io::Result<()>) -> Outcome {
 /// `Instant` is CLOCK_MONOTONIC here, but does not show its value: the time that is left, added to the clock.
 fn absolute(deadline: Instant) -> Timespec {
     let left = deadline.saturating_duration_since(Instant::now());
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let now = rustix::time::clock_gettime(ClockId::Monotonic);
     let nanos = i64::from(left.subsec_nanos()) + now.tv_nsec;
     let secs = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
     Timespec {

@@ -11,7 +11,7 @@ use super::user;
 use crate::{Error, ErrorKind, Result, Sharing};
 use rustix::fs::{
     AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, Stat, fallocate, fchmod, fchown, fstat,
-    ftruncate, linkat, openat, unlinkat,
+    fstatfs, ftruncate, linkat, openat, unlinkat,
 };
 use rustix::io::Errno;
 use std::io;
@@ -114,6 +114,11 @@ pub(crate) fn prepare(
 
 /// Sets the length of a new file, and takes its memory if asked to.
 pub(crate) fn set_len(file: BorrowedFd<'_>, len: u64, allocate: bool) -> io::Result<()> {
+    // Small ones are tried at once.
+    let large = len >= ALLOCATE_STEP;
+    if allocate && large && free_bytes(file).is_some_and(|free| free < len) {
+        return Err(Errno::NOSPC.into());
+    }
     ftruncate(file, len)?;
     let mut at = 0;
     while allocate && at < len {
@@ -127,6 +132,34 @@ pub(crate) fn set_len(file: BorrowedFd<'_>, len: u64, allocate: bool) -> io::Res
         }
     }
     Ok(())
+}
+
+/// Bytes that can still be allocated where the file or directory is; `None` = the system does not say.
+pub(crate) fn free_bytes(file: BorrowedFd<'_>) -> Option<u64> {
+    const TMPFS: i64 = 0x0102_1994;
+    let stat = fstatfs(file).ok()?;
+    let on_disk = u64::try_from(stat.f_bavail).ok()?.checked_mul(stat.f_bsize as u64)?;
+    // A size of 0 is no limit.
+    let limited = (stat.f_blocks > 0).then_some(on_disk);
+    if stat.f_type as i64 != TMPFS {
+        return limited;
+    }
+    // Files in memory: the size of the mount may be more than there is, and then whoever allocates is killed.
+    match (limited, free_memory()) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// Memory and swap space that are free or can be made free.
+fn free_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let field = |name: &str| -> Option<u64> {
+        let line = text.lines().find_map(|l| l.strip_prefix(name))?;
+        line.trim_start_matches(':').split_whitespace().next()?.parse().ok()
+    };
+    let kib = field("MemAvailable")?.saturating_add(field("SwapFree").unwrap_or(0));
+    Some(kib.saturating_mul(1024))
 }
 
 fn unnamed(dir: &Directory, inheritable: bool) -> io::Result<Prepared> {
