@@ -4,8 +4,9 @@
 //! copy is one opaque instruction, elsewhere relaxed atomics. A race gives torn data, nothing worse. 1, 2, 4 and 8 aligned
 //! bytes are copied at once.
 
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 #[cfg(not(target_arch = "x86_64"))]
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32};
 
 /// Copies `len` bytes; exactly one side may be shared.
 ///
@@ -105,6 +106,63 @@ pub(crate) unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
     for at in 0..len {
         // SAFETY: in range by the caller's word; atomics may race.
         unsafe { (*to.add(at).cast::<AtomicU8>()).store(byte, Ordering::Relaxed) };
+    }
+}
+
+/// Up to here the word-by-word copy costs no more than a string instruction takes to start.
+const SMALL: usize = 256;
+
+/// Copies out of memory that another process may be writing: then the result is a mixture of old and new bytes.
+///
+/// # Safety
+/// `from` is readable for `to.len()` bytes and does not overlap `to`. The compiler sees neither a reference nor a
+/// plain access to the shared side: small copies are relaxed atomics, large ones one opaque string instruction.
+#[inline]
+pub(crate) unsafe fn copy_out(from: *const u8, to: &mut [u8]) {
+    if to.len() > SMALL && cfg!(target_arch = "x86_64") {
+        // SAFETY: the caller's promise for `from`; `to` is an exclusive slice.
+        return unsafe { copy(from, to.as_mut_ptr(), to.len()) };
+    }
+    if !from.addr().is_multiple_of(8) {
+        for (i, byte) in to.iter_mut().enumerate() {
+            // SAFETY: inside the range that the caller vouches for; a byte is always aligned.
+            *byte = unsafe { (*from.add(i).cast::<AtomicU8>()).load(Ordering::Relaxed) };
+        }
+        return;
+    }
+    let whole = to.len() / 8 * 8;
+    let (words, tail) = to.split_at_mut(whole);
+    for (i, chunk) in words.chunks_exact_mut(8).enumerate() {
+        // SAFETY: inside the range that the caller vouches for, aligned to 8 (checked above).
+        let word = unsafe { (*from.add(i * 8).cast::<AtomicU64>()).load(Ordering::Relaxed) };
+        chunk.copy_from_slice(&word.to_ne_bytes());
+    }
+    for (i, byte) in tail.iter_mut().enumerate() {
+        // SAFETY: as above; a byte is always aligned.
+        *byte = unsafe { (*from.add(whole + i).cast::<AtomicU8>()).load(Ordering::Relaxed) };
+    }
+}
+
+/// Copies into memory that another process may be reading.
+///
+/// # Safety
+/// `to` is writable for `from.len()` bytes, aligned to 8, and does not overlap `from`. See [`copy_out`].
+#[inline]
+pub(crate) unsafe fn copy_in(from: &[u8], to: *mut u8) {
+    if from.len() > SMALL && cfg!(target_arch = "x86_64") {
+        // SAFETY: the caller's promise for `to`; `from` is a slice.
+        return unsafe { copy(from.as_ptr(), to, from.len()) };
+    }
+    debug_assert!(to.addr().is_multiple_of(8));
+    let whole = from.len() / 8 * 8;
+    for (i, chunk) in from[..whole].chunks_exact(8).enumerate() {
+        let word = u64::from_ne_bytes(chunk.try_into().expect("chunks of 8"));
+        // SAFETY: inside the range that the caller vouches for, aligned to 8.
+        unsafe { (*to.add(i * 8).cast::<AtomicU64>()).store(word, Ordering::Relaxed) };
+    }
+    for (i, byte) in from[whole..].iter().enumerate() {
+        // SAFETY: as above; a byte is always aligned.
+        unsafe { (*to.add(whole + i).cast::<AtomicU8>()).store(*byte, Ordering::Relaxed) };
     }
 }
 

@@ -1,458 +1,270 @@
-//! An end of a 1:1 two-way channel. (Interface sketch: bodies follow.)
-#![allow(missing_docs, unused_variables, clippy::todo, dead_code)]
-use crate::sys::futex::Word;
-use crate::wait::{Identity, Source};
+//! An end of a 1:1 two-way channel.
+
+mod bytes;
+mod conditions;
+mod delivery;
+mod loan;
+mod long;
+mod message;
+mod options;
+mod receiver;
+mod sender;
+
+pub use bytes::{ByteReader, ByteWriter};
+pub use conditions::{Acknowledged, PeerChange, Room};
+pub use delivery::Delivery;
+pub use loan::Loan;
+pub use message::{Incoming, Message, Seq};
+pub use options::{ChannelOptions, Direction, Invitation, Spin};
+pub use receiver::Receiver;
+pub use sender::Sender;
+
+use crate::session::Owner;
 use crate::{CloseError, Error, PeerInfo, RecvError, Result, SendError, Until};
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Seq {
-    pub(crate) region: u64,
-    pub(crate) position: u64,
-}
-impl Seq {
-    pub fn region(self) -> u64 {
-        self.region
-    }
-    pub fn position(self) -> u64 {
-        self.position
-    }
-}
-impl std::fmt::Display for Seq {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        todo!()
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Direction {
-    #[default]
-    Both,
-    SendOnly,
-    RecvOnly,
-}
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Spin {
-    #[default]
-    Adaptive,
-    Never,
-    Always,
-}
-
+/// One end of a channel between two processes (or two ends in one process).
+///
+/// Messages are bytes, whole and in order. What [`send`](Channel::send) accepted belongs to the channel: it reaches the
+/// application of the other seat even if processes are killed one after the other, as long as one attached end
+/// lives. Dropping an end says goodbye and waits for nothing; [`close`](Channel::close) waits until everything was taken.
+///
+/// # Examples
+/// ```
+/// use twocan::Channel;
+///
+/// let (mut here, mut there) = Channel::pair()?;
+/// here.send("hello")?;
+/// let message = there.recv()?;
+/// assert_eq!(message.to_str()?, "hello");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Channel {
-    _p: (),
-}
-#[derive(Debug)]
-pub struct Sender {
-    _p: (),
-}
-#[derive(Debug)]
-pub struct Receiver {
-    _p: (),
-}
-#[derive(Debug, Clone, Default)]
-pub struct ChannelOptions {
-    _p: (),
-}
-#[derive(Debug)]
-pub struct Invitation {
-    _p: (),
+    // Dropped in this order: the last message is acknowledged before the goodbye.
+    rx: Receiver,
+    tx: Sender,
 }
 
-impl ChannelOptions {
-    pub fn new() -> Self {
-        todo!()
-    }
-    pub fn nick(&mut self, nick: impl Into<String>) -> &mut Self {
-        todo!()
-    }
-    pub fn label(&mut self, label: impl Into<String>) -> &mut Self {
-        todo!()
-    }
-    pub fn direction(&mut self, d: Direction) -> &mut Self {
-        todo!()
-    }
-    pub fn send_capacity(&mut self, bytes: usize) -> &mut Self {
-        todo!()
-    }
-    pub fn max_message(&mut self, bytes: usize) -> &mut Self {
-        todo!()
-    }
-    pub fn spin(&mut self, s: Spin) -> &mut Self {
-        todo!()
-    }
-    pub fn open(&self, name: &str) -> Result<Channel> {
-        todo!()
-    }
-    /// Waits until a seat is free (also while the other end does not fit).
-    pub fn open_until<'c>(&self, name: &str, until: impl Into<Until<'c>>) -> Result<Channel> {
-        todo!()
-    }
-    pub fn pair(&self) -> Result<(Channel, Channel)> {
-        todo!()
-    }
-    pub fn invite(&self) -> Result<(Channel, Invitation)> {
-        todo!()
-    }
-}
-impl Invitation {
-    /// Hands the other end to the child that `command` will start.
-    pub fn attach(&mut self, command: &mut std::process::Command) -> Result<()> {
-        todo!()
-    }
-}
 impl Channel {
+    /// Opens one end of the channel `name`; either side may come first. Does not wait for the other side.
+    ///
+    /// # Errors
+    /// `InvalidName`; `InUse` if two ends live already (told after up to a second, in which a dying holder may go);
+    /// `Incompatible` if the other end's label, limits, direction or layout do not fit; `ForeignOwner`, `NoSpace`.
+    #[doc(alias = "connect")]
+    #[doc(alias = "bind")]
+    #[doc(alias = "listen")]
+    #[doc(alias = "join")]
     pub fn open(name: &str) -> Result<Channel> {
-        todo!()
+        ChannelOptions::new().open(name)
     }
+
+    /// Options: nick, label, direction, limits, waiting.
     pub fn options() -> ChannelOptions {
-        todo!()
+        ChannelOptions::new()
     }
+
+    /// Both ends in this process, without a name. For tests and threads.
+    ///
+    /// # Errors
+    /// Those of the system: out of memory, descriptors or threads.
     pub fn pair() -> Result<(Channel, Channel)> {
-        todo!()
+        ChannelOptions::new().pair()
     }
+
+    /// One end here, and an invitation that hands the other to a child process.
+    ///
+    /// # Errors
+    /// As [`pair`](Channel::pair).
     pub fn invite() -> Result<(Channel, Invitation)> {
-        todo!()
+        ChannelOptions::new().invite()
     }
+
+    /// The end that the process that started this one has [`attach`](Invitation::attach)ed. Once only.
+    ///
+    /// # Errors
+    /// `NotFound` if this process was not invited.
     pub fn invited() -> Result<Channel> {
-        todo!()
+        ChannelOptions::new().invited()
     }
-    pub fn send(&mut self, m: impl AsRef<[u8]>) -> Result<Seq, SendError> {
-        todo!()
+
+    pub(crate) fn from_owner(owner: Arc<Owner>, spin: Spin) -> Channel {
+        Channel { rx: Receiver::new(owner.clone(), spin), tx: Sender::new(owner, spin) }
     }
-    pub fn try_send(&mut self, m: impl AsRef<[u8]>) -> Result<Seq, SendError> {
-        todo!()
+
+    /// Sends one message and waits for room if there is none. `Ok` means: in memory, will be delivered while one end
+    /// lives. For a message longer than [`Sender::max_loan`]: the other side's application has taken it.
+    ///
+    /// Before it waits it acknowledges what `recv` has handed out.
+    ///
+    /// # Errors
+    /// See [`SendError`]. A departed peer is reported only if the call would have to wait, once.
+    pub fn send(&mut self, message: impl AsRef<[u8]>) -> Result<Seq, SendError> {
+        self.send_until(message, Until::FOREVER)
     }
-    pub fn send_timeout(&mut self, m: impl AsRef<[u8]>, t: Duration) -> Result<Seq, SendError> {
-        todo!()
+
+    /// Sends if there is room now. A message longer than [`Sender::max_loan`] is `TooLarge` here.
+    ///
+    /// # Errors
+    /// `Full`, and those of [`send`](Channel::send).
+    pub fn try_send(&mut self, message: impl AsRef<[u8]>) -> Result<Seq, SendError> {
+        self.tx.try_send(message)
     }
+
+    /// As [`send`](Channel::send), waiting at most `time`.
+    ///
+    /// # Errors
+    /// `TimedOut`, `OutcomeUnknown`, and those of [`send`](Channel::send).
+    pub fn send_timeout(
+        &mut self,
+        message: impl AsRef<[u8]>,
+        time: Duration,
+    ) -> Result<Seq, SendError> {
+        self.send_until(message, time)
+    }
+
+    /// As [`send`](Channel::send), with a deadline, a cancellation, or both.
+    ///
+    /// # Errors
+    /// `TimedOut`, `Cancelled`, `OutcomeUnknown`, and those of [`send`](Channel::send).
     pub fn send_until<'c>(
         &mut self,
-        m: impl AsRef<[u8]>,
-        u: impl Into<Until<'c>>,
+        message: impl AsRef<[u8]>,
+        until: impl Into<Until<'c>>,
     ) -> Result<Seq, SendError> {
-        todo!()
+        let message = message.as_ref();
+        if message.len() <= self.tx.max_loan() {
+            match self.tx.try_send(message) {
+                Err(SendError::Full) => {}
+                done => return done,
+            }
+        }
+        // Two ends with one thread each, both in `send`: each waits for what the other still has in hand.
+        if !cfg!(twocan_mutant = "no-ack-before-send-waits") {
+            self.rx.ack();
+        }
+        self.tx.send_until(message, until)
     }
+
+    /// The next message; waits for it, and for a peer if there is none. Acknowledges the one before.
+    ///
+    /// # Errors
+    /// See [`RecvError`]. A departed peer is reported once, after its last message; the next call waits for the next peer.
     pub fn recv(&mut self) -> Result<Message, RecvError> {
-        todo!()
+        self.rx.recv()
     }
+
+    /// The next message if it is there now.
+    ///
+    /// # Errors
+    /// `Empty`, and those of [`recv`](Channel::recv).
     pub fn try_recv(&mut self) -> Result<Message, RecvError> {
-        todo!()
+        self.rx.try_recv()
     }
-    pub fn recv_timeout(&mut self, t: Duration) -> Result<Message, RecvError> {
-        todo!()
+
+    /// As [`recv`](Channel::recv), waiting at most `time`.
+    ///
+    /// # Errors
+    /// `TimedOut`, and those of [`recv`](Channel::recv).
+    pub fn recv_timeout(&mut self, time: Duration) -> Result<Message, RecvError> {
+        self.rx.recv_timeout(time)
     }
-    pub fn recv_until<'c>(&mut self, u: impl Into<Until<'c>>) -> Result<Message, RecvError> {
-        todo!()
+
+    /// As [`recv`](Channel::recv), with a deadline, a cancellation, or both.
+    ///
+    /// # Errors
+    /// `TimedOut`, `Cancelled`, and those of [`recv`](Channel::recv).
+    pub fn recv_until<'c>(&mut self, until: impl Into<Until<'c>>) -> Result<Message, RecvError> {
+        self.rx.recv_until(until)
     }
-    pub fn recv_incoming<'c>(&mut self, u: impl Into<Until<'c>>) -> Result<Incoming, RecvError> {
-        todo!()
+
+    /// The next message or event, in order. See [`Receiver::recv_incoming`].
+    ///
+    /// # Errors
+    /// `TimedOut`, `Cancelled`, `PeerMisbehaved`; never a departure.
+    pub fn recv_incoming<'c>(
+        &mut self,
+        until: impl Into<Until<'c>>,
+    ) -> Result<Incoming, RecvError> {
+        self.rx.recv_incoming(until)
     }
+
+    /// The sending half.
     pub fn sender(&mut self) -> &mut Sender {
-        todo!()
+        &mut self.tx
     }
+
+    /// The receiving half.
     pub fn receiver(&mut self) -> &mut Receiver {
-        todo!()
+        &mut self.rx
     }
+
+    /// Both halves, borrowed: so that a [`Delivery`] can be held while sending. Split halves do not acknowledge for
+    /// each other: before a long wait in `send`, call [`Receiver::ack`].
     pub fn split(&mut self) -> (&mut Sender, &mut Receiver) {
-        todo!()
+        (&mut self.tx, &mut self.rx)
     }
+
+    /// Both halves, for two threads. The goodbye is said when the last of them goes.
     pub fn into_split(self) -> (Sender, Receiver) {
-        todo!()
+        let Channel { mut rx, mut tx } = self;
+        tx.detach();
+        rx.detach();
+        (tx, rx)
     }
+
+    /// The name it was opened under; `None` for pairs and invitations.
     pub fn name(&self) -> Option<&str> {
-        todo!()
+        self.tx.owner().name.as_deref()
     }
+
+    /// Who is at the other end now.
     pub fn peer(&self) -> Option<PeerInfo> {
-        todo!()
+        self.tx.peer()
     }
-    pub fn wait_peer<'c>(&self, u: impl Into<Until<'c>>) -> Result<PeerInfo> {
-        todo!()
+
+    /// Waits until somebody is at the other end.
+    ///
+    /// # Errors
+    /// `TimedOut`, `Cancelled`; `PeerClosed` if nobody can come any more (a pair or an invitation).
+    pub fn wait_peer<'c>(&self, until: impl Into<Until<'c>>) -> Result<PeerInfo> {
+        let until = until.into();
+        loop {
+            let change = self.tx.peer_change();
+            if let Some(peer) = self.peer() {
+                return Ok(peer);
+            }
+            if self.tx.owner().tx_view().1.alone_for_ever {
+                return Err(SendError::PeerClosed.into());
+            }
+            if crate::wait_any(&[&change], until)?.is_none() {
+                return Err(Error::new(
+                    crate::ErrorKind::TimedOut,
+                    "nobody came to the other end in time",
+                ));
+            }
+        }
     }
-    /// Waits until the peer's application has acknowledged everything.
+
+    /// Says goodbye after the other side's application has taken everything that was sent, however long that takes
+    /// and however many peers come and go meanwhile.
+    ///
+    /// # Errors
+    /// [`CloseError`] with the number of messages that were not taken, if that can never happen.
     pub fn close(self) -> Result<(), CloseError> {
-        todo!()
+        self.close_until(Until::FOREVER)
     }
-    pub fn close_until<'c>(self, u: impl Into<Until<'c>>) -> Result<(), CloseError> {
-        todo!()
-    }
-}
-impl Sender {
-    pub fn send(&mut self, m: impl AsRef<[u8]>) -> Result<Seq, SendError> {
-        todo!()
-    }
-    pub fn try_send(&mut self, m: impl AsRef<[u8]>) -> Result<Seq, SendError> {
-        todo!()
-    }
-    pub fn send_timeout(&mut self, m: impl AsRef<[u8]>, t: Duration) -> Result<Seq, SendError> {
-        todo!()
-    }
-    pub fn send_until<'c>(
-        &mut self,
-        m: impl AsRef<[u8]>,
-        u: impl Into<Until<'c>>,
-    ) -> Result<Seq, SendError> {
-        todo!()
-    }
-    /// Sends as many as there is room for, at least one; waits for room for the first.
-    pub fn send_batch<M: AsRef<[u8]>>(&mut self, messages: &[M]) -> Result<usize, SendError> {
-        todo!()
-    }
-    pub fn loan(&mut self, len: usize) -> Result<Loan<'_>, SendError> {
-        todo!()
-    }
-    pub fn try_loan(&mut self, len: usize) -> Result<Loan<'_>, SendError> {
-        todo!()
-    }
-    pub fn loan_until<'c>(
-        &mut self,
-        len: usize,
-        u: impl Into<Until<'c>>,
-    ) -> Result<Loan<'_>, SendError> {
-        todo!()
-    }
-    pub fn max_loan(&self) -> usize {
-        todo!()
-    }
-    pub fn max_message(&self) -> usize {
-        todo!()
-    }
-    pub fn capacity(&self) -> usize {
-        todo!()
-    }
-    /// The last message accepted.
-    pub fn sent(&self) -> Option<Seq> {
-        todo!()
-    }
-    /// The last message of ours that the other side's application has acknowledged.
-    pub fn acknowledged(&self) -> Option<Seq> {
-        todo!()
-    }
-    pub fn is_acknowledged(&self, seq: Seq) -> bool {
-        todo!()
-    }
-    /// How many of our messages are not acknowledged yet.
-    pub fn unacknowledged(&self) -> u64 {
-        todo!()
-    }
-    pub fn wait_acknowledged<'c>(
-        &mut self,
-        seq: Seq,
-        u: impl Into<Until<'c>>,
-    ) -> Result<(), SendError> {
-        todo!()
-    }
-    pub fn discard_unacknowledged(&mut self) -> u64 {
-        todo!()
-    }
-    /// Half-close: the peer gets `Finished` after the last message.
-    pub fn finish(self) {
-        todo!()
-    }
-    pub fn peer(&self) -> Option<PeerInfo> {
-        todo!()
-    }
-    pub fn room(&self, len: usize) -> Room<'_> {
-        todo!()
-    }
-    pub fn acknowledged_past(&self, seq: Seq) -> Acknowledged<'_> {
-        todo!()
-    }
-    pub fn peer_change(&self) -> PeerChange {
-        todo!()
-    }
-    pub fn writer(&mut self) -> ByteWriter<'_> {
-        todo!()
-    }
-}
-impl Receiver {
-    pub fn recv(&mut self) -> Result<Message, RecvError> {
-        todo!()
-    }
-    pub fn try_recv(&mut self) -> Result<Message, RecvError> {
-        todo!()
-    }
-    pub fn recv_timeout(&mut self, t: Duration) -> Result<Message, RecvError> {
-        todo!()
-    }
-    pub fn recv_until<'c>(&mut self, u: impl Into<Until<'c>>) -> Result<Message, RecvError> {
-        todo!()
-    }
-    pub fn recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<Seq, RecvError> {
-        todo!()
-    }
-    pub fn try_recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<Seq, RecvError> {
-        todo!()
-    }
-    pub fn recv_into_until<'c>(
-        &mut self,
-        buffer: &mut Vec<u8>,
-        u: impl Into<Until<'c>>,
-    ) -> Result<Seq, RecvError> {
-        todo!()
-    }
-    pub fn recv_delivery(&mut self) -> Result<Delivery<'_>, RecvError> {
-        todo!()
-    }
-    pub fn recv_delivery_until<'c>(
-        &mut self,
-        u: impl Into<Until<'c>>,
-    ) -> Result<Delivery<'_>, RecvError> {
-        todo!()
-    }
-    pub fn recv_incoming<'c>(&mut self, u: impl Into<Until<'c>>) -> Result<Incoming, RecvError> {
-        todo!()
-    }
-    /// Acknowledges what `recv` has handed out.
-    pub fn ack(&mut self) {
-        todo!()
-    }
-    pub fn iter(&mut self) -> impl Iterator<Item = Message> + '_ {
-        std::iter::empty()
-    }
-    pub fn try_iter(&mut self) -> impl Iterator<Item = Message> + '_ {
-        std::iter::empty()
-    }
-    pub fn peer(&self) -> Option<PeerInfo> {
-        todo!()
-    }
-    pub fn peer_change(&self) -> PeerChange {
-        todo!()
-    }
-    pub fn reader(&mut self) -> ByteReader<'_> {
-        todo!()
-    }
-}
-#[derive(Debug, Clone)]
-pub struct Message {
-    _p: (),
-}
-impl Message {
-    pub fn seq(&self) -> Seq {
-        todo!()
-    }
-    pub fn to_str(&self) -> Result<&str> {
-        todo!()
-    }
-    pub fn to_string_lossy(&self) -> std::borrow::Cow<'_, str> {
-        todo!()
-    }
-    pub fn read<T: zerocopy::FromBytes>(&self) -> Result<T> {
-        todo!()
-    }
-    pub fn into_vec(self) -> Vec<u8> {
-        todo!()
-    }
-}
-impl std::ops::Deref for Message {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
-        todo!()
-    }
-}
-#[derive(Debug)]
-#[must_use]
-pub struct Delivery<'r> {
-    _p: std::marker::PhantomData<&'r mut Receiver>,
-}
-impl Delivery<'_> {
-    pub fn len(&self) -> usize {
-        todo!()
-    }
-    pub fn is_empty(&self) -> bool {
-        todo!()
-    }
-    pub fn seq(&self) -> Seq {
-        todo!()
-    }
-    pub fn copy_to(&self, out: &mut [u8]) {
-        todo!()
-    }
-    pub fn read_at(&self, at: usize, out: &mut [u8]) -> Result<()> {
-        todo!()
-    }
-    pub fn to_message(&self) -> Message {
-        todo!()
-    }
-    pub fn acknowledge(self) {
-        todo!()
-    }
-}
-#[derive(Debug)]
-#[must_use]
-pub struct Loan<'s> {
-    _p: std::marker::PhantomData<&'s mut Sender>,
-}
-impl Loan<'_> {
-    pub fn commit(self) -> Seq {
-        todo!()
-    }
-    pub fn commit_len(self, n: usize) -> Seq {
-        todo!()
-    }
-}
-impl std::ops::Deref for Loan<'_> {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
-        todo!()
-    }
-}
-impl std::ops::DerefMut for Loan<'_> {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        todo!()
-    }
-}
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum Incoming {
-    Joined(PeerInfo),
-    Message(Message),
-    Finished,
-    Left(PeerInfo),
-    Died(PeerInfo),
-}
-#[derive(Debug)]
-pub struct Room<'s>(&'s Sender);
-#[derive(Debug)]
-pub struct Acknowledged<'s>(&'s Sender);
-/// Ready when a peer has come or gone since it was made.
-#[derive(Debug)]
-pub struct PeerChange {
-    _p: (),
-}
-macro_rules! stub { ($($t:ty),*) => { $( impl Source for $t {
-    fn begin(&self) -> Result<u64> { todo!() }
-    fn prepare(&self, words: &mut Vec<Word>) { todo!() }
-    fn ready(&self, begun: u64) -> bool { todo!() }
-    fn identity(&self) -> Identity { todo!() }
-} )* } }
-stub!(Receiver, Room<'_>, Acknowledged<'_>, PeerChange);
-#[derive(Debug)]
-pub struct ByteWriter<'s>(&'s mut Sender);
-impl std::io::Write for ByteWriter<'_> {
-    fn write(&mut self, b: &[u8]) -> std::io::Result<usize> {
-        todo!()
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        todo!()
-    }
-}
-#[derive(Debug)]
-pub struct ByteReader<'r>(&'r mut Receiver);
-impl std::io::Read for ByteReader<'_> {
-    fn read(&mut self, b: &mut [u8]) -> std::io::Result<usize> {
-        todo!()
-    }
-}
-impl std::io::BufRead for ByteReader<'_> {
-    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
-        todo!()
-    }
-    fn consume(&mut self, n: usize) {
-        todo!()
+
+    /// As [`close`](Channel::close), waiting only so long.
+    ///
+    /// # Errors
+    /// As [`close`](Channel::close), also when the time is up or the call was cancelled.
+    pub fn close_until<'c>(mut self, until: impl Into<Until<'c>>) -> Result<(), CloseError> {
+        self.rx.ack();
+        self.tx
+            .wait_taken(until.into())
+            .map_err(|reason| CloseError { unacknowledged: self.tx.unacknowledged(), reason })
     }
 }

@@ -21,6 +21,10 @@ impl Protection {
     pub(crate) const READ_WRITE: Protection =
         Protection { write: true, execute: false, private: false };
 
+    /// Loads of what somebody else stores.
+    pub(crate) const READ_ONLY: Protection =
+        Protection { write: false, execute: false, private: false };
+
     fn flags(self) -> ProtFlags {
         let mut flags = ProtFlags::READ;
         flags.set(ProtFlags::WRITE, self.write);

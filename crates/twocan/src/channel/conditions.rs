@@ -1,0 +1,138 @@
+//! What `wait_any` and `wait_all` can wait on besides events: messages, room, acknowledgements, comings and goings.
+
+use super::{Receiver, Sender, Seq};
+use crate::Result;
+use crate::session::{Half, Owner};
+use crate::sys::futex::Word;
+use crate::wait::{Identity, Source};
+use std::sync::Arc;
+
+/// What of an end is waited for; part of the identity.
+const MESSAGE: u64 = 1;
+const ROOM: u64 = 2;
+const ACKNOWLEDGED: u64 = 3;
+const PEER: u64 = 4;
+
+fn identity(owner: &Owner, what: u64) -> Identity {
+    Identity(what, std::ptr::from_ref(&**owner) as u64)
+}
+
+fn begin(owner: &Owner) -> Result<u64> {
+    if owner.is_forked() { Err(crate::error::forked()) } else { Ok(0) }
+}
+
+/// Ready when `recv` would not wait: a message is there (of a long one: its first part), or a departure, or the end
+/// of sending is to be reported. Waiting acknowledges what `recv` has handed out.
+impl Source for Receiver {
+    fn begin(&self) -> Result<u64> {
+        begin(self.owner())
+    }
+    fn prepare(&self, words: &mut Vec<Word>) {
+        self.ack_shared();
+        self.owner().prepare(Half::Receiver, self.live().as_ref(), words);
+    }
+    fn ready(&self, _: u64) -> bool {
+        self.is_ready()
+    }
+    fn disarm(&self) {
+        self.owner().disarm(Half::Receiver);
+    }
+    fn identity(&self) -> Identity {
+        identity(self.owner(), MESSAGE)
+    }
+}
+
+/// Ready when a message of a certain length can be sent without waiting. Made by [`Sender::room`].
+#[derive(Debug)]
+pub struct Room<'s> {
+    sender: &'s Sender,
+    len: usize,
+}
+
+impl<'s> Room<'s> {
+    pub(super) fn new(sender: &'s Sender, len: usize) -> Room<'s> {
+        Room { sender, len: len.min(sender.max_loan()) }
+    }
+}
+
+impl Source for Room<'_> {
+    fn begin(&self) -> Result<u64> {
+        begin(self.sender.owner())
+    }
+    fn prepare(&self, words: &mut Vec<Word>) {
+        let owner = self.sender.owner();
+        owner.prepare(Half::Sender, owner.tx_view().1.peer.as_ref(), words);
+    }
+    fn ready(&self, _: u64) -> bool {
+        self.sender.has_room_now(self.len) || self.sender.has_unreported_departure()
+    }
+    fn disarm(&self) {
+        self.sender.owner().disarm(Half::Sender);
+    }
+    fn identity(&self) -> Identity {
+        identity(self.sender.owner(), ROOM)
+    }
+}
+
+/// Ready when a message was acknowledged. Made by [`Sender::acknowledged_past`].
+#[derive(Debug)]
+pub struct Acknowledged<'s> {
+    sender: &'s Sender,
+    seq: Seq,
+}
+
+impl<'s> Acknowledged<'s> {
+    pub(super) fn new(sender: &'s Sender, seq: Seq) -> Acknowledged<'s> {
+        Acknowledged { sender, seq }
+    }
+}
+
+impl Source for Acknowledged<'_> {
+    fn begin(&self) -> Result<u64> {
+        begin(self.sender.owner())
+    }
+    fn prepare(&self, words: &mut Vec<Word>) {
+        let owner = self.sender.owner();
+        owner.prepare(Half::Sender, owner.tx_view().1.peer.as_ref(), words);
+    }
+    fn ready(&self, _: u64) -> bool {
+        self.sender.is_acknowledged(self.seq)
+    }
+    fn disarm(&self) {
+        self.sender.owner().disarm(Half::Sender);
+    }
+    fn identity(&self) -> Identity {
+        let Identity(what, end) = identity(self.sender.owner(), ACKNOWLEDGED);
+        Identity(what | self.seq.position << 3, end)
+    }
+}
+
+/// Ready when a peer has come or gone since it was made. Made by [`Sender::peer_change`] and
+/// [`Receiver::peer_change`]. One-shot: make another for the next change.
+#[derive(Debug)]
+pub struct PeerChange {
+    owner: Arc<Owner>,
+    seen: (u64, bool),
+}
+
+impl PeerChange {
+    pub(super) fn new(owner: Arc<Owner>) -> PeerChange {
+        let seen = owner.presence();
+        PeerChange { owner, seen }
+    }
+}
+
+impl Source for PeerChange {
+    fn begin(&self) -> Result<u64> {
+        begin(&self.owner)
+    }
+    fn prepare(&self, words: &mut Vec<Word>) {
+        self.owner.prepare_local(words);
+    }
+    fn ready(&self, _: u64) -> bool {
+        self.owner.presence() != self.seen
+    }
+    fn identity(&self) -> Identity {
+        identity(&self.owner, PEER)
+    }
+}

@@ -1,0 +1,97 @@
+//! The wake handshake: who is asleep says so, who has news rings. Half of every line here stands in the other
+//! process.
+//!
+//! The lost wake-up, and why it cannot happen: a sleeper reads the bell, *arms*, makes a full fence, looks again,
+//! and goes to sleep only if the bell still has the value it read (the kernel compares and queues in one step). A
+//! waker publishes, makes a full fence, and reads the arm. If the sleeper's look missed the news, its arm came first
+//! in the order of the two fences, so the waker sees it, changes the bell and wakes: whether the sleeper is queued
+//! by then or not, it does not stay asleep. The bell must be a word that the *waker* changes; a sleeper on its own
+//! word would be missed between its look and its sleep.
+
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+
+/// Modes in the two low bits of an arm word; both parked modes are odd.
+pub(crate) const MODE_FUTEX: u64 = 1;
+/// Asleep on something that polls file descriptors: ring the doorbell socket.
+pub(crate) const MODE_DOORBELL: u64 = 3;
+const MODE_BITS: u64 = 3;
+const GENERATION: u64 = 4;
+
+/// The waking half's memory of one session: which sleep it has already ended.
+#[derive(Debug, Default)]
+pub(crate) struct Woken {
+    last: u64,
+}
+
+impl Woken {
+    /// To be called after something was published and after a full fence: does the peer sleep, and has this sleep
+    /// not been ended yet? Then the mode in which it sleeps.
+    #[inline]
+    pub(crate) fn sleeper(&mut self, arm: &AtomicU64) -> Option<u64> {
+        // SYNC armed: the caller's fence pairs with the one in Arming::arm.
+        let value = arm.load(Ordering::Relaxed);
+        if value & 1 == 0 || value == self.last {
+            return None;
+        }
+        self.last = value;
+        Some(value & MODE_BITS)
+    }
+
+    /// A new session: the new peer's arms count from the beginning again.
+    pub(crate) fn forget(&mut self) {
+        self.last = 0;
+    }
+}
+
+/// The full fence between publishing and the look at the arm.
+#[inline]
+pub(crate) fn published() {
+    if !cfg!(twocan_mutant = "no-fence-publish") {
+        // SYNC armed: pairs with the fence in Arming::arm.
+        fence(Ordering::SeqCst);
+    }
+}
+
+/// Changes the bell that the sleeper's kernel call compares. Threads of both halves may ring.
+pub(crate) fn change(bell: &AtomicU32) {
+    if !cfg!(twocan_mutant = "no-bell") {
+        // SYNC bell: pairs with the sleeper's read before it arms, and with the compare in the kernel.
+        bell.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// The sleeping half's side of its arm word. Several threads may wait on one half (`wait_any` takes it by shared
+/// reference): each sleep gets a value of its own, and the word stays armed until the last of them has left.
+#[derive(Debug, Default)]
+pub(crate) struct Arming {
+    /// The value in the word; a multiple of 4 when nobody sleeps.
+    value: u64,
+    sleepers: u32,
+}
+
+impl Arming {
+    /// Says that a sleeper may come. The caller has read the words it will sleep on; it looks again afterwards.
+    pub(crate) fn arm(&mut self, word: &AtomicU64, mode: u64) {
+        self.sleepers += 1;
+        // A value never used before: a waker that remembers an earlier sleep must not take this one for it.
+        self.value = (self.value & !MODE_BITS).wrapping_add(GENERATION) | mode;
+        word.store(self.value, Ordering::Relaxed);
+        if !cfg!(twocan_mutant = "no-fence-arm") {
+            // SYNC armed: pairs with the fence in published().
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sleepers == 0
+    }
+
+    /// A sleeper has left.
+    pub(crate) fn disarm(&mut self, word: &AtomicU64) {
+        self.sleepers -= 1;
+        if self.sleepers == 0 {
+            self.value &= !MODE_BITS;
+            word.store(self.value, Ordering::Relaxed);
+        }
+    }
+}

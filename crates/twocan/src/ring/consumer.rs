@@ -1,0 +1,90 @@
+//! The reading side of a ring. Everything it reads was written by somebody who may be hostile: each word is read
+//! once, checked, and then used.
+
+use super::Memory;
+use crate::error::Violation;
+use crate::layout::{Kind, RECORD_HEAD, max_payload, record_size, stamp};
+use crate::sync::Ordering;
+
+/// A checked record: its payload lies inside the ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) kind: Kind,
+    pub(crate) position: u64,
+    /// Payload bytes.
+    pub(crate) len: usize,
+    /// Where the payload starts, in bytes from the ring's beginning.
+    pub(crate) payload_at: usize,
+    /// Position behind the record.
+    pub(crate) next: u64,
+}
+
+/// What stands at the consumer's position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Peek {
+    Empty,
+    Record(Record),
+    Bad(Violation),
+}
+
+/// Where the consumer is. Private to the consuming half.
+#[derive(Debug, Clone)]
+pub(crate) struct Consumer {
+    position: u64,
+    capacity: u64,
+}
+
+impl Consumer {
+    pub(crate) fn new(position: u64, capacity: usize) -> Consumer {
+        Consumer { position, capacity: capacity as u64 }
+    }
+
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Goes on behind a record that was peeked at.
+    pub(crate) fn advance(&mut self, record: &Record) {
+        self.position = record.next;
+    }
+
+    /// Has something been published here? One load.
+    #[inline]
+    pub(crate) fn ready<M: Memory>(&self, memory: &M) -> bool {
+        let at = (self.position & (self.capacity - 1)) as usize;
+        // SYNC payload-published
+        memory.word(at).load(Ordering::Acquire) == stamp(self.position)
+    }
+
+    /// Looks at the record here, padding included.
+    #[inline]
+    pub(crate) fn peek<M: Memory>(&self, memory: &M) -> Peek {
+        if !self.ready(memory) {
+            return Peek::Empty;
+        }
+        let at = (self.position & (self.capacity - 1)) as usize;
+        // One load of kind and length together; the acquire above orders it.
+        let word = memory.word(at + 8).load(Ordering::Relaxed);
+        let len = word as u32 as usize;
+        let Some(kind) = Kind::from_bits((word >> 32) as u32) else {
+            return Peek::Bad(Violation::BadRecord);
+        };
+        let to_end = self.capacity as usize - at;
+        let fits = match kind {
+            // Padding reaches exactly to the end, and is shorter than the record it made room for.
+            Kind::Pad => len + RECORD_HEAD == to_end && len < max_payload(self.capacity as usize),
+            _ => len <= max_payload(self.capacity as usize) && record_size(len) <= to_end,
+        };
+        if !fits && !cfg!(twocan_mutant = "no-bounds-check") {
+            return Peek::Bad(Violation::BadRecord);
+        }
+        let next = self.position.wrapping_add(record_size(len) as u64);
+        Peek::Record(Record {
+            kind,
+            position: self.position,
+            len,
+            payload_at: at + RECORD_HEAD,
+            next,
+        })
+    }
+}

@@ -1,0 +1,150 @@
+//! The writing side of a ring.
+
+use super::MemoryMut;
+use crate::layout::{Kind, LINE, RECORD_HEAD, head_word, max_payload, record_size, stamp};
+use crate::sync::Ordering;
+
+/// There is no room for the record yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Full;
+
+/// Room for one record, reserved by [`Producer::reserve`]. Nothing is visible before it is published.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slot {
+    /// Position of the record.
+    pub(crate) position: u64,
+    /// Where its payload starts, in bytes from the ring's beginning.
+    pub(crate) payload_at: usize,
+}
+
+/// Positions of the producer. All of it is private to the producing half.
+#[derive(Debug, Clone)]
+pub(crate) struct Producer {
+    /// Where the next record goes. Bytes, monotonic, wraps at 2^64.
+    head: u64,
+    /// Everything before this may be overwritten: the peer's acknowledgement when it was last looked at.
+    acked: u64,
+    capacity: u64,
+    /// This position's stamp word is known to be 0 (besides `head`'s, which always is).
+    zeroed: Option<u64>,
+}
+
+impl Producer {
+    pub(crate) fn new(start: u64, capacity: usize) -> Producer {
+        Producer { head: start, acked: start, capacity: capacity as u64, zeroed: None }
+    }
+
+    pub(crate) fn head(&self) -> u64 {
+        self.head
+    }
+
+    pub(crate) fn acked(&self) -> u64 {
+        self.acked
+    }
+
+    pub(crate) fn max_payload(&self) -> usize {
+        max_payload(self.capacity as usize)
+    }
+
+    /// Takes a newer acknowledgement into account; false = it lies outside what was sent, or runs backwards.
+    #[must_use]
+    pub(crate) fn credit(&mut self, acked: u64) -> bool {
+        let forward = acked.wrapping_sub(self.acked);
+        if forward > self.head.wrapping_sub(self.acked) || acked % LINE as u64 != 0 {
+            return false;
+        }
+        self.acked = acked;
+        true
+    }
+
+    fn offset(&self, position: u64) -> usize {
+        (position & (self.capacity - 1)) as usize
+    }
+
+    /// Bytes that can be published now, keeping one line free.
+    fn free(&self) -> u64 {
+        self.capacity - self.head.wrapping_sub(self.acked) - LINE as u64
+    }
+
+    /// Is there room for a record with `len` bytes of payload, and for the padding it may need?
+    pub(crate) fn has_room(&self, len: usize) -> bool {
+        let size = record_size(len) as u64;
+        let to_end = self.capacity - self.offset(self.head) as u64;
+        self.free() >= if size > to_end { to_end + size } else { size }
+    }
+
+    /// Finds room for `len` bytes of payload, which must not exceed `max_payload`. Publishes padding first if the
+    /// record would cross the ring's end. Padding wakes nobody: a consumer that sleeps in front of it has nothing
+    /// to do before the record behind it comes, and then it acknowledges both.
+    pub(crate) fn reserve<M: MemoryMut>(&mut self, memory: &M, len: usize) -> Result<Slot, Full> {
+        debug_assert!(len <= self.max_payload());
+        let size = record_size(len) as u64;
+        let to_end = self.capacity - self.offset(self.head) as u64;
+        if size > to_end {
+            if self.free() < to_end {
+                return Err(Full);
+            }
+            self.publish(memory, Kind::Pad, to_end as usize - RECORD_HEAD);
+        }
+        if self.free() < size {
+            return Err(Full);
+        }
+        // The payload may be written and then given up: what it covers is no longer known to be zero.
+        if self.zeroed.is_some_and(|z| z.wrapping_sub(self.head) < size) {
+            self.zeroed = None;
+        }
+        Ok(Slot { position: self.head, payload_at: self.offset(self.head) + RECORD_HEAD })
+    }
+
+    /// Reserves, copies and publishes one record made of `parts` one after the other.
+    #[inline]
+    pub(crate) fn push<M: MemoryMut>(
+        &mut self,
+        memory: &M,
+        kind: Kind,
+        parts: [&[u8]; 2],
+    ) -> Result<u64, Full> {
+        let len = parts[0].len() + parts[1].len();
+        let slot = self.reserve(memory, len)?;
+        if cfg!(twocan_mutant = "publish-first") {
+            self.publish(memory, kind, len);
+        }
+        if !parts[0].is_empty() {
+            memory.copy_in(slot.payload_at, parts[0]);
+        }
+        memory.copy_in(slot.payload_at + parts[0].len(), parts[1]);
+        if !cfg!(twocan_mutant = "publish-first") {
+            self.publish(memory, kind, len);
+        }
+        Ok(slot.position)
+    }
+
+    /// Makes the record at `head` visible. Its payload has been written and there is room for it.
+    #[inline]
+    pub(crate) fn publish<M: MemoryMut>(&mut self, memory: &M, kind: Kind, len: usize) {
+        let position = self.head;
+        let next = position.wrapping_add(record_size(len) as u64);
+        if self.zeroed != Some(next) && !cfg!(twocan_mutant = "no-zero-ahead") {
+            memory.word(self.offset(next)).store(0, Ordering::Relaxed);
+        }
+        let at = self.offset(position);
+        memory.word(at + 8).store(head_word(kind, len), Ordering::Relaxed);
+        // SYNC payload-published: pairs with Consumer::ready. Everything above (payload, head word, the zero at the
+        // next stamp) is seen by whoever sees this stamp.
+        memory.word(at).store(stamp(position), Ordering::Release);
+        self.head = next;
+    }
+
+    /// After a publish, off the message's way: clears the stamp word that the next record of the same size will
+    /// need cleared, so that its line is here already when that record comes.
+    #[inline]
+    pub(crate) fn zero_ahead<M: MemoryMut>(&mut self, memory: &M, len: usize) {
+        let size = record_size(len) as u64;
+        let target = self.head.wrapping_add(size);
+        let inside = self.offset(self.head) as u64 + size < self.capacity;
+        if inside && self.free() >= size && !cfg!(twocan_mutant = "no-zero-ahead") {
+            memory.word(self.offset(target)).store(0, Ordering::Relaxed);
+            self.zeroed = Some(target);
+        }
+    }
+}

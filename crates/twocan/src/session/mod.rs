@@ -1,0 +1,443 @@
+//! An end and its session: seats, handshake, who is alive, what is handed over after a death.
+//!
+//! Two threads meet here: the application's (one for each half) and the process's watcher. What both need stands in
+//! [`State`] under a lock that nobody holds while waiting; the hot paths of the halves keep private copies and learn
+//! from `news` that the copies are old.
+
+mod handshake;
+mod seat;
+mod state;
+mod watcher;
+pub(crate) mod wire;
+
+pub(crate) use seat::{Wanted, open};
+pub(crate) use state::{Departed, Front, RxView, TxView, ack_word, expand};
+
+use crate::error::{Error, Result, Violation};
+use crate::layout::{END_FINISHED, END_GOODBYE, END_REASON};
+use crate::park::{Arming, MODE_DOORBELL, Woken, change};
+use crate::peer::PeerInfo;
+use crate::region::{OwnRegion, PeerRegion};
+use crate::ring::Memory;
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::sys::socket::{self, Connection, Process};
+use crate::sys::{fork, futex};
+use state::State;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use watcher::Watcher;
+use wire::Card;
+
+/// Which half of an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Half {
+    Sender,
+    Receiver,
+}
+
+/// Who sleeps on one half, and the regions whose bells they sleep on.
+#[derive(Debug, Default)]
+struct Sleepers {
+    arming: Arming,
+    kept: Vec<Arc<PeerRegion>>,
+}
+
+/// One end of a channel.
+#[derive(Debug)]
+pub(crate) struct End {
+    pub(crate) own: OwnRegion,
+    pub(crate) card: Card,
+    pub(crate) name: Option<String>,
+    /// Changes whenever something in `state` changed that a half must know.
+    news: AtomicU64,
+    /// What this end's sleepers sleep on besides the peer's bell; changed after `news`.
+    local: AtomicU32,
+    /// Behind the last published record. Written by the sending half.
+    head: AtomicU64,
+    /// Own records before this are acknowledged, as far as the sending half has looked.
+    acked: AtomicU64,
+    sleepers: [Mutex<Sleepers>; 2],
+    state: Mutex<State>,
+    watcher: Arc<Watcher>,
+    fork: u32,
+}
+
+impl End {
+    fn new(own: OwnRegion, card: Card, name: Option<String>, state: State) -> Result<Arc<End>> {
+        let watcher = Watcher::of_this_process()?;
+        let start = own.shape().start;
+        if !state.receives {
+            own.header().closed_rx.store(1, Ordering::Relaxed);
+        }
+        if card.direction == crate::Direction::RecvOnly {
+            own.header().end.store(start | END_FINISHED, Ordering::Relaxed);
+        }
+        Ok(Arc::new(End {
+            own,
+            card,
+            name,
+            news: AtomicU64::new(1),
+            local: AtomicU32::new(0),
+            head: AtomicU64::new(start),
+            acked: AtomicU64::new(start),
+            sleepers: Default::default(),
+            state: Mutex::new(state),
+            watcher,
+            fork: fork::generation(),
+        }))
+    }
+
+    /// Was this end opened before the fork that made this process?
+    #[inline]
+    pub(crate) fn is_forked(&self) -> bool {
+        self.fork != fork::generation()
+    }
+
+    /// Was this end opened to receive?
+    pub(crate) fn receives(&self) -> bool {
+        self.card.direction != crate::Direction::SendOnly
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing in there panics half-way; a poisoned lock is one whose holder panicked elsewhere.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // ---- what the halves ask ----------------------------------------------------------------------------
+
+    #[inline]
+    pub(crate) fn news(&self) -> u64 {
+        // SYNC session-news: pairs with State changes made under the lock and announced by `tell`.
+        self.news.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn local(&self) -> &AtomicU32 {
+        &self.local
+    }
+
+    /// What the sending half must know, and the news it is as old as.
+    pub(crate) fn tx_view(&self) -> (u64, TxView) {
+        let state = self.lock();
+        (self.news(), state.tx_view())
+    }
+
+    /// What the receiving half must know, and the news it is as old as.
+    pub(crate) fn rx_view(&self) -> (u64, RxView) {
+        let state = self.lock();
+        (self.news(), state.rx_view())
+    }
+
+    pub(crate) fn peer(&self) -> Option<PeerInfo> {
+        self.lock().session.as_ref().map(|s| s.info.clone())
+    }
+
+    /// The sending half has published up to `head`.
+    #[inline]
+    pub(crate) fn published(&self, head: u64) {
+        // SYNC own-head: pairs with the watcher's check of a last acknowledgement.
+        self.head.store(head, Ordering::Release);
+    }
+
+    pub(crate) fn head(&self) -> u64 {
+        // SYNC own-head
+        self.head.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn credited(&self, acked: u64) {
+        self.acked.store(acked, Ordering::Release);
+    }
+
+    /// The region in front of the inbox is done with: its owner gone, all acknowledged, its departure reported.
+    pub(crate) fn leave_front(&self, generation: u32) {
+        let mut state = self.lock();
+        if state.inbox.front().is_some_and(|f| f.generation == generation) {
+            state.inbox.pop_front();
+            self.tell();
+            drop(state);
+            self.watcher.look_at(self); // a newcomer may have waited for the place
+        }
+    }
+
+    /// The peer broke the protocol: its session ends now.
+    pub(crate) fn misbehaved(&self, violation: Violation) {
+        let mut state = self.lock();
+        if state.session.is_some() {
+            self.end_session(&mut state, Some(Departed::Misbehaved(violation)));
+            drop(state);
+            self.watcher.look_at(self);
+        }
+    }
+
+    // ---- waking -----------------------------------------------------------------------------------------
+
+    /// Wakes the peer's receiver if it sleeps. The caller has published and made the full fence.
+    #[inline]
+    pub(crate) fn wake_receiver(&self, peer: &PeerRegion, woken: &mut Woken) {
+        if let Some(mode) = woken.sleeper(&peer.header().arm_rx) {
+            self.ring(Half::Receiver, mode);
+        }
+    }
+
+    /// Wakes the peer's sender if it sleeps. The caller has acknowledged and made the full fence.
+    #[inline]
+    pub(crate) fn wake_sender(&self, peer: &PeerRegion, woken: &mut Woken) {
+        if let Some(mode) = woken.sleeper(&peer.header().arm_tx) {
+            self.ring(Half::Sender, mode);
+        }
+    }
+
+    #[cold]
+    fn ring(&self, sleeper: Half, mode: u64) {
+        if mode == MODE_DOORBELL {
+            let state = self.lock();
+            if let Some(session) = &state.session {
+                let bell = match sleeper {
+                    Half::Receiver => &session.bells.peers_receiver,
+                    Half::Sender => &session.bells.peers_sender,
+                };
+                socket::ring(bell);
+            }
+            return;
+        }
+        let header = self.own.header();
+        let bell = match sleeper {
+            Half::Receiver => &header.bell_rx,
+            Half::Sender => &header.bell_tx,
+        };
+        change(bell);
+        if !cfg!(twocan_mutant = "no-wake") {
+            futex::wake_all(bell);
+        }
+    }
+
+    fn arm_word(&self, half: Half) -> &AtomicU64 {
+        let header = self.own.header();
+        match half {
+            Half::Sender => &header.arm_tx,
+            Half::Receiver => &header.arm_rx,
+        }
+    }
+
+    fn sleepers(&self, half: Half) -> MutexGuard<'_, Sleepers> {
+        self.sleepers[half as usize].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Peers met so far, and whether one is here.
+    pub(crate) fn presence(&self) -> (u64, bool) {
+        let state = self.lock();
+        (state.epoch, state.session.is_some())
+    }
+
+    /// For waits that concern the session only.
+    pub(crate) fn prepare_local(&self, words: &mut Vec<futex::Word>) {
+        // SYNC local-word
+        words.push(futex::Word::local(&self.local, self.local.load(Ordering::Acquire)));
+    }
+
+    /// Appends the words this half sleeps on, and arms. See `park`.
+    pub(crate) fn prepare(
+        &self,
+        half: Half,
+        peer: Option<&Arc<PeerRegion>>,
+        words: &mut Vec<futex::Word>,
+    ) {
+        let mut sleepers = self.sleepers(half);
+        if let Some(peer) = peer {
+            // Stays mapped while somebody may sleep on its bell.
+            sleepers.kept.push(peer.clone());
+            let header = peer.header();
+            let bell = match half {
+                Half::Receiver => &header.bell_rx,
+                Half::Sender => &header.bell_tx,
+            };
+            // SYNC bell: pairs with `change`; read before the arm.
+            words.push(futex::Word::shared(bell, bell.load(Ordering::Acquire)));
+        }
+        // SYNC local-word: pairs with `tell`; read before the look.
+        words.push(futex::Word::local(&self.local, self.local.load(Ordering::Acquire)));
+        sleepers.arming.arm(self.arm_word(half), crate::park::MODE_FUTEX);
+    }
+
+    pub(crate) fn disarm(&self, half: Half) {
+        let mut sleepers = self.sleepers(half);
+        sleepers.arming.disarm(self.arm_word(half));
+        if sleepers.arming.is_empty() {
+            sleepers.kept.clear();
+        }
+    }
+
+    /// Announces a change of the state to this end's halves. Called under the lock.
+    fn tell(&self) {
+        // SYNC session-news
+        self.news.fetch_add(1, Ordering::Release);
+        // A half that publishes looks at the news behind its own fence: either it sees this, or what it published
+        // is seen by whoever learns of the session from what the caller does next.
+        fence(Ordering::SeqCst);
+        // SYNC local-word: the flag (news) first, then the word, then the wake.
+        self.local.fetch_add(1, Ordering::Release);
+        futex::wake_all_local(&self.local);
+    }
+
+    // ---- leaving ----------------------------------------------------------------------------------------
+
+    /// Sets the end word unless a goodbye stands there already, and wakes the peer's receiver.
+    fn set_end(&self, reason: u64) {
+        let end = &self.own.header().end;
+        let before = end.load(Ordering::Relaxed);
+        if before & END_REASON >= reason {
+            return;
+        }
+        // SYNC end-word: pairs with the receiver's look at an empty ring.
+        end.store(self.head() | reason, Ordering::Release);
+        self.wake_both_of_peer();
+    }
+
+    /// After a rare store (end, closed_rx): wakes whoever of the peer may sleep, whatever was woken before.
+    fn wake_both_of_peer(&self) {
+        crate::park::published();
+        let peer = self.lock().session.as_ref().map(|s| s.region.clone());
+        if let Some(peer) = peer {
+            self.wake_receiver(&peer, &mut Woken::default());
+            self.wake_sender(&peer, &mut Woken::default());
+        }
+    }
+
+    /// The sending half is done; the receiving one goes on.
+    pub(crate) fn finish(&self) {
+        if !self.is_forked() {
+            self.set_end(END_FINISHED);
+        }
+    }
+
+    /// The receiving half is done; the sending one goes on. What has not been read is given up.
+    pub(crate) fn stop_receiving(&self) {
+        if self.is_forked() {
+            return;
+        }
+        // SYNC closed-rx: pairs with the sender's look before it waits.
+        self.own.header().closed_rx.store(1, Ordering::Release);
+        let mut state = self.lock();
+        state.receives = false;
+        state.inbox.clear();
+        self.tell();
+        drop(state);
+        self.wake_both_of_peer();
+        self.watcher.look_at(self);
+    }
+
+    /// The goodbye of both halves together: seen by the peer as `PeerClosed` and not as a half-close first.
+    pub(crate) fn goodbye(&self) {
+        if !self.is_forked() {
+            self.set_end(END_GOODBYE);
+        }
+    }
+
+    /// Gives the seat back and ends the session. Called once, when the last half goes.
+    fn leave(&self) {
+        if self.is_forked() {
+            return; // the child never was an end
+        }
+        self.watcher.forget(self);
+        let mut state = self.lock();
+        state.closed = true;
+        // Unlink first, then shut down: whoever finds the seat free afterwards finds it without our files.
+        drop(state.seat.take());
+        if let Some(session) = state.session.take() {
+            session.connection.shutdown();
+        }
+        if let Some(connecting) = state.connecting.take() {
+            connecting.connection.shutdown();
+        }
+        for pending in state.pending.drain(..) {
+            pending.connection.shutdown();
+        }
+        state.inbox.clear();
+        state.outbox.clear();
+    }
+
+    fn token(&self) -> u64 {
+        self as *const End as u64
+    }
+}
+
+/// Held by the halves. The last to go says goodbye, unless its thread is panicking: then the peer shall see a death.
+#[derive(Debug)]
+pub(crate) struct Owner(Arc<End>);
+
+impl Owner {
+    /// Starts the watcher on the end; from here on dropping the owner gives the seat back.
+    fn of(end: Arc<End>) -> Result<Arc<Owner>> {
+        let owner = Arc::new(Owner(end));
+        owner.0.watcher.watch(&owner.0)?;
+        Ok(owner)
+    }
+}
+
+impl std::ops::Deref for Owner {
+    type Target = End;
+    fn deref(&self) -> &End {
+        &self.0
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.0.goodbye();
+        }
+        self.0.leave();
+    }
+}
+
+/// Both ends in this process, without a name.
+pub(crate) fn pair(wanted: &Wanted) -> Result<(Arc<Owner>, Arc<Owner>)> {
+    let (a, b) = Connection::pair().map_err(|e| Error::from_os("cannot make a pair of ends", e))?;
+    let first = nameless(wanted, a, None)?;
+    let second = nameless_newcomer(wanted, b, false)?;
+    // Attached when this returns: HELLO, WELCOME, and its reading, each done here unless the watcher was faster.
+    for end in [&second, &first, &second] {
+        end.step();
+    }
+    if second.peer().is_none() {
+        return Err(Error::new(crate::ErrorKind::Os, "the two ends of a pair did not meet"));
+    }
+    Ok((first, second))
+}
+
+/// One end here; the connection for the other.
+pub(crate) fn invite(wanted: &Wanted) -> Result<(Arc<Owner>, Connection)> {
+    let (a, b) = Connection::pair().map_err(|e| Error::from_os("cannot make an invitation", e))?;
+    Ok((nameless(wanted, a, None)?, b))
+}
+
+/// The other end, in the process that was invited.
+pub(crate) fn invited(wanted: &Wanted, connection: Connection) -> Result<Arc<Owner>> {
+    nameless_newcomer(wanted, connection, true)
+}
+
+/// An end that waits for the HELLO of the one it is connected with.
+fn nameless(
+    wanted: &Wanted,
+    connection: Connection,
+    process: Option<Process>,
+) -> Result<Arc<Owner>> {
+    let (own, card) = wanted.make()?;
+    let mut state = State::new(own.shape(), wanted.receives());
+    state.nameless = true;
+    let process = process.unwrap_or_else(|| connection.process());
+    state.pending.push(state::Pending::new(connection, process));
+    Owner::of(End::new(own, card, None, state)?)
+}
+
+/// An end that says HELLO on a connection it was given.
+fn nameless_newcomer(
+    wanted: &Wanted,
+    connection: Connection,
+    introduce: bool,
+) -> Result<Arc<Owner>> {
+    let (own, card) = wanted.make()?;
+    let mut state = State::new(own.shape(), wanted.receives());
+    state.nameless = true;
+    let process = connection.process();
+    state.connecting = Some(state::Connecting::new(connection, process, None, introduce));
+    Owner::of(End::new(own, card, None, state)?)
+}

@@ -1,0 +1,409 @@
+//! Seats: two places of a name, each held by a listening socket, and the opening of a channel.
+
+use super::state::{Connecting, State};
+use super::wire::{Card, MAX_LABEL, MAX_WIRE, SeatRecord, Unusable};
+use super::{End, Owner};
+use crate::channel::Direction;
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::{LINE, MAX_CAPACITY, MIN_CAPACITY, VERSION};
+use crate::name::Name;
+use crate::peer::PeerInfo;
+use crate::region::OwnRegion;
+use crate::sys::dir::{DirLock, Directory, PATIENCE};
+use crate::sys::fd::Fd;
+use crate::sys::files;
+use crate::sys::object::{self, Permission, Spec};
+use crate::sys::socket::{Connection, Listener, Process, Reached};
+use crate::{Scope, Sharing, Until};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// How long a refusal is looked at again before it is told: a dying process frees its memory before it closes its
+/// sockets (about 130 ms for a gibibyte).
+const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
+/// Pauses between two tries to get a seat.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
+
+/// What an end is to be like.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub(crate) nick: String,
+    pub(crate) label: String,
+    pub(crate) direction: Direction,
+    pub(crate) capacity: usize,
+    pub(crate) max_message: usize,
+    pub(crate) sharing: Sharing,
+    pub(crate) scope: Scope,
+}
+
+impl Wanted {
+    /// Checks the options and makes the region.
+    pub(super) fn make(&self) -> Result<(OwnRegion, Card)> {
+        let bad = |text: String| Err(Error::new(ErrorKind::InvalidInput, text));
+        if self.label.len() > MAX_LABEL {
+            return bad(format!(
+                "a label has at most {MAX_LABEL} bytes, this one {}",
+                self.label.len()
+            ));
+        }
+        if self.max_message == 0 || self.max_message > u32::MAX as usize {
+            return bad("max_message lies between 1 byte and 4 GiB - 1".into());
+        }
+        if self.capacity > MAX_CAPACITY {
+            return bad(format!(
+                "send_capacity is at most {MAX_CAPACITY} bytes, not {}",
+                self.capacity
+            ));
+        }
+        let capacity = self.capacity.max(MIN_CAPACITY).next_power_of_two();
+        let [id, start] = crate::sys::random::words()?;
+        // A random beginning: counters wrap in some of the tests of every run, not after centuries.
+        let start = start & !(LINE as u64 - 1);
+        let own = OwnRegion::create(capacity, start, id)?;
+        let card = Card {
+            direction: self.direction,
+            max_message: self.max_message as u64,
+            pid: std::process::id(),
+            label: self.label.clone(),
+            nick: crate::peer::clean_nick(&self.nick),
+            region: own.shape(),
+        };
+        Ok((own, card))
+    }
+}
+
+/// A seat of a name, held. Dropped, it is free again.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    dir: Directory,
+    files: Files,
+    number: usize,
+    listener: Listener,
+    /// Holds the record's lock, by which a corpse is known when the directory is swept.
+    record: Fd,
+}
+
+impl Seat {
+    pub(super) fn listener(&self) -> &Listener {
+        &self.listener
+    }
+
+    /// Connects to the other seat if the end with the region `whom` still sits there.
+    pub(super) fn reach_other(&self, whom: u64) -> Option<Reached> {
+        let other = 1 - self.number;
+        let reached = Connection::reach(self.dir.fd(), &self.files.socket(other)).ok()?;
+        // Read after connecting: whoever takes a seat over writes its record before it listens.
+        let record = self.files.read_record(&self.dir, other).ok()?;
+        (record.card.region.id == whom).then_some(reached)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if self.record.is_forked() {
+            return;
+        }
+        // While we still listen nobody else takes the seat, so these files are ours. The record first: whoever finds
+        // no socket may make a new record.
+        files::unlink(&self.dir, &self.files.record(self.number));
+        files::unlink(&self.dir, &self.files.socket(self.number));
+        self.listener.shutdown();
+    }
+}
+
+/// The file names of a channel.
+#[derive(Debug, Clone)]
+struct Files {
+    hash: u128,
+}
+
+impl Files {
+    fn socket(&self, seat: usize) -> String {
+        format!("ch-{:032x}.{seat}", self.hash)
+    }
+    fn record(&self, seat: usize) -> String {
+        format!("ch-{:032x}.{seat}.seat", self.hash)
+    }
+    fn read_record(&self, dir: &Directory, seat: usize) -> Result<SeatRecord, Unusable> {
+        let bytes =
+            files::read_small(dir, &self.record(seat), MAX_WIRE).ok_or(Unusable::Malformed)?;
+        SeatRecord::decode(&bytes)
+    }
+}
+
+/// Who sits in a seat.
+#[derive(Debug)]
+enum Holder {
+    Nobody,
+    Somebody { connection: Option<(Connection, Process)>, record: Result<SeatRecord, Unusable> },
+}
+
+impl Holder {
+    fn describe(&self) -> Option<PeerInfo> {
+        let Holder::Somebody { connection, record } = self else { return None };
+        let process = connection.as_ref().map(|(_, process)| process);
+        let card = record.as_ref().ok().map(|r| &r.card);
+        Some(PeerInfo {
+            nick: card.map(|c| c.nick.clone()).unwrap_or_default(),
+            pid: process.and_then(|p| p.pid).or(card.map(|c| c.pid)),
+            user: process.and_then(|p| p.uid),
+            since: SystemTime::now(),
+            epoch: 0,
+        })
+    }
+}
+
+/// Why there is no seat at the moment.
+enum Refused {
+    /// May pass: both seats taken, or the other end does not fit.
+    For(Error),
+    /// Will not pass by waiting.
+    Final(Error),
+}
+
+impl From<Error> for Refused {
+    fn from(e: Error) -> Refused {
+        Refused::Final(e)
+    }
+}
+
+/// Opens a channel; with `until`, waits for a seat that long.
+pub(crate) fn open(wanted: &Wanted, name: &str, until: Option<Until<'_>>) -> Result<Arc<Owner>> {
+    let name = Name::parse_with(name, wanted.scope, &wanted.sharing)?;
+    let (own, card) = wanted.make()?;
+    let patience = Instant::now() + REFUSAL_PATIENCE;
+    let mut pause = PAUSES.0;
+    let state = loop {
+        let error = match take_seat(wanted, &name, &card) {
+            Ok(state) => break state,
+            Err(Refused::Final(error)) => return Err(error),
+            Err(Refused::For(error)) => error,
+        };
+        match until.map(|until| until.gone()) {
+            None if Instant::now() < patience => {}
+            Some(None) => {}
+            Some(Some(crate::until::Gone::Cancelled)) => {
+                return Err(crate::SendError::Cancelled.into());
+            }
+            _ => return Err(error),
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(PAUSES.1);
+    };
+    Owner::of(End::new(own, card, Some(name.as_str().to_owned()), state)?)
+}
+
+/// Under the name's lock: finds a free seat and sits down, already connected with the other end if there is one.
+fn take_seat(wanted: &Wanted, name: &Name, card: &Card) -> Result<State, Refused> {
+    let dir = Directory::open_in(name.scope())?;
+    let files = Files { hash: name.hash128() };
+    let lock = dir.lock(files.hash, PATIENCE)?;
+    let (number, listener, record, other) = sit_down(wanted, name, &dir, &lock, &files, card)?;
+    let mut state = State::new(card.region, wanted.receives());
+    match other {
+        Holder::Somebody { connection: Some((connection, process)), record } => {
+            let whom = record.as_ref().ok().map(|r| r.card.region.id);
+            state.connecting = Some(Connecting::new(connection, process, whom, false));
+        }
+        Holder::Somebody { connection: None, record: Ok(record) } => {
+            state.again = Some((Instant::now(), record.card.region.id));
+        }
+        _ => {}
+    }
+    state.seat = Some(Seat { dir, files, number, listener, record });
+    Ok(state)
+}
+
+fn sit_down(
+    wanted: &Wanted,
+    name: &Name,
+    dir: &Directory,
+    lock: &DirLock,
+    names: &Files,
+    card: &Card,
+) -> Result<(usize, Listener, Fd, Holder), Refused> {
+    let mut holders = Vec::new();
+    for seat in 0..2 {
+        holders.push(probe(dir, names, seat)?);
+    }
+    let free = holders.iter().position(|h| matches!(h, Holder::Nobody));
+    let Some(number) = free else { return Err(in_use(name, &holders)) };
+    let other = holders.swap_remove(1 - number);
+    if let Holder::Somebody { record, .. } = &other {
+        match record {
+            Ok(record) => compatible(card, &record.card)
+                .map_err(|why| Refused::For(why.explain(name, card, &record.card, &other)))?,
+            Err(Unusable::Version(theirs)) => {
+                return Err(Refused::For(other_version(name, *theirs, &other)));
+            }
+            // On its way out (its record goes first), or not yet whole: look again.
+            Err(Unusable::Malformed) => return Err(in_use(name, &[other])),
+        }
+    }
+    // What a dead holder left.
+    files::unlink(dir, &names.record(number));
+    files::unlink(dir, &names.socket(number));
+    let permission = Permission::of(&wanted.sharing)?;
+    let bytes = SeatRecord { card: card.clone(), channel: name.as_str().to_owned() }.encode();
+    let spec = Spec { len: bytes.len() as u64, allocate: false, permission, inheritable: false };
+    let wrong = |e: std::io::Error| {
+        Error::from_os(format_args!("cannot take a seat in {}", dir.path().display()), e)
+    };
+    let prepared =
+        object::prepare(dir, &spec, |file| files::write_all(file, &bytes)).map_err(wrong)?;
+    let record = prepared.publish(dir, lock, &names.record(number)).map_err(wrong)?;
+    let bound = Listener::bind(dir.fd(), &names.socket(number)).and_then(|listener| {
+        files::permit(dir, &names.socket(number), &wanted.sharing)?;
+        Ok(listener)
+    });
+    match bound {
+        Ok(listener) => Ok((number, listener, record, other)),
+        Err(e) => {
+            files::unlink(dir, &names.socket(number));
+            files::unlink(dir, &names.record(number));
+            Err(wrong(e).into())
+        }
+    }
+}
+
+/// Who sits there? Only the kernel says that somebody is dead.
+fn probe(dir: &Directory, names: &Files, seat: usize) -> Result<Holder> {
+    let reached = Connection::reach(dir.fd(), &names.socket(seat)).map_err(|e| {
+        Error::from_os(format_args!("cannot look at a seat in {}", dir.path().display()), e)
+    })?;
+    let connection = match reached {
+        Reached::Free => return Ok(Holder::Nobody),
+        Reached::Busy => None,
+        Reached::Connected(connection) => {
+            let process = connection.process();
+            if process.is_dead() {
+                return Ok(Holder::Nobody); // a forked child kept the listener
+            }
+            Some((connection, process))
+        }
+    };
+    Ok(Holder::Somebody { connection, record: names.read_record(dir, seat) })
+}
+
+/// In which way two ends do not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Misfit {
+    Label,
+    Limit,
+    Direction,
+}
+
+/// Can these two be the ends of one channel?
+pub(super) fn compatible(a: &Card, b: &Card) -> Result<(), Misfit> {
+    use Direction::{RecvOnly, SendOnly};
+    if a.label != b.label {
+        return Err(Misfit::Label);
+    }
+    if a.max_message != b.max_message {
+        return Err(Misfit::Limit);
+    }
+    match (a.direction, b.direction) {
+        (SendOnly, SendOnly) | (RecvOnly, RecvOnly) => Err(Misfit::Direction),
+        _ => Ok(()),
+    }
+}
+
+impl Misfit {
+    fn explain(self, name: &Name, mine: &Card, theirs: &Card, holder: &Holder) -> Error {
+        let shown = name.as_str();
+        let info = holder.describe();
+        let who = info.as_ref().map_or("somebody".to_owned(), who);
+        let (cause, cure) = match self {
+            Misfit::Label if theirs.label == "chat/1" => {
+                let mine = if mine.label.is_empty() {
+                    "this program speaks raw bytes".to_owned()
+                } else {
+                    format!("this program speaks \"{}\"", mine.label)
+                };
+                let cure = format!(
+                    "To say one line in it:\n        echo hi | twocan chat {shown} --plain"
+                );
+                let who = who.replace(" (", ", ").replace(')', "");
+                (format!("{shown} is a chat ({who}), and {mine}"), cure)
+            }
+            Misfit::Label => {
+                let what =
+                    if mine.label == "chat/1" { "a chat" } else { "what this program speaks" };
+                let theirs = match theirs.label.as_str() {
+                    "" => "raw bytes".to_owned(),
+                    label => format!("\"{label}\""),
+                };
+                (
+                    format!("{shown} is not {what}: {who} opened it for {theirs}"),
+                    "Choose another name".to_owned(),
+                )
+            }
+            Misfit::Limit => (
+                format!(
+                    "{shown}: {who} allows messages to {}, this program to {}",
+                    bytes(theirs.max_message),
+                    bytes(mine.max_message)
+                ),
+                "Set --max-message (max_message) the same on both sides".to_owned(),
+            ),
+            Misfit::Direction => {
+                let verb = match mine.direction {
+                    Direction::SendOnly => "send",
+                    _ => "receive",
+                };
+                (
+                    format!("{shown}: {who} only wants to {verb}, and so does this program"),
+                    "One of the two must do the other".to_owned(),
+                )
+            }
+        };
+        Error::new(ErrorKind::Incompatible, cause)
+            .with_cure(cure)
+            .with_name(shown)
+            .with_holders(info.into_iter().collect())
+    }
+}
+
+fn other_version(name: &Name, theirs: u32, holder: &Holder) -> Error {
+    let info = holder.describe();
+    let who = info.as_ref().map_or("somebody".to_owned(), who);
+    let name = name.as_str();
+    Error::new(
+        ErrorKind::Incompatible,
+        format!("{name}: {who} uses layout {theirs}, this program layout {VERSION}"),
+    )
+    .with_cure("Update the older of the two")
+    .with_name(name)
+    .with_holders(info.into_iter().collect())
+}
+
+fn in_use(name: &Name, holders: &[Holder]) -> Refused {
+    let infos: Vec<PeerInfo> = holders.iter().filter_map(Holder::describe).collect();
+    let named: Vec<String> = infos.iter().map(who).collect();
+    let name = name.as_str();
+    let error = Error::new(
+        ErrorKind::InUse,
+        format!("{name} is in use by {}", named.join(" and ")),
+    )
+    .with_cure(format!(
+        "A channel has two ends.\n        Choose another name, or wait for one of them to leave: \
+             twocan chat {name} --wait"
+    ))
+    .with_name(name)
+    .with_holders(infos);
+    Refused::For(error)
+}
+
+/// "pid 4123 (alice)"
+fn who(info: &PeerInfo) -> String {
+    let pid = info.pid.map_or("a process elsewhere".to_owned(), |p| format!("pid {p}"));
+    if info.nick.is_empty() { pid } else { format!("{pid} ({})", info.nick) }
+}
+
+fn bytes(n: u64) -> String {
+    match n {
+        n if n >= 1 << 20 && n % (1 << 20) == 0 => format!("{} MiB", n >> 20),
+        n if n >= 1 << 10 && n % (1 << 10) == 0 => format!("{} KiB", n >> 10),
+        n => format!("{n} bytes"),
+    }
+}

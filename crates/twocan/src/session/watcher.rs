@@ -1,0 +1,105 @@
+//! One thread for the whole process that sleeps on all seats, sessions and processes, and lets the ends look when
+//! something happened. It has all signals blocked and no path that panics.
+
+use super::{End, Owner};
+use crate::error::{Error, Result};
+use crate::sys::fd::Fd;
+use crate::sys::poller::Poller;
+use crate::sys::{fork, thread};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
+
+#[derive(Debug)]
+pub(crate) struct Watcher {
+    poller: Poller,
+    /// By token. Weak: an end that its application dropped is not kept.
+    ends: Mutex<HashMap<u64, Weak<End>>>,
+    /// Ends that asked to be looked at.
+    asked: Mutex<Vec<u64>>,
+    fork: u32,
+}
+
+/// The watcher of this process; a forked child makes its own and leaves the old one alone.
+static CURRENT: Mutex<Option<Arc<Watcher>>> = Mutex::new(None);
+
+fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Watcher {
+    pub(super) fn of_this_process() -> Result<Arc<Watcher>> {
+        let mut current = unpoisoned(&CURRENT);
+        if let Some(watcher) = current.as_ref().filter(|w| w.fork == fork::generation()) {
+            return Ok(watcher.clone());
+        }
+        let cannot = |e| Error::from_os("cannot start the thread that watches over channels", e);
+        let watcher = Arc::new(Watcher {
+            poller: Poller::new().map_err(cannot)?,
+            ends: Mutex::new(HashMap::new()),
+            asked: Mutex::new(Vec::new()),
+            fork: fork::generation(),
+        });
+        let runner = watcher.clone();
+        let builder = std::thread::Builder::new().name("twocan-watcher".into());
+        // Never joined: it lives as long as the process.
+        thread::without_signals(|| builder.spawn(move || runner.run())).map_err(cannot)?;
+        *current = Some(watcher.clone());
+        Ok(watcher)
+    }
+
+    /// Takes an end in, and looks at it soon.
+    pub(super) fn watch(&self, end: &Arc<End>) -> Result<()> {
+        unpoisoned(&self.ends).insert(end.token(), Arc::downgrade(end));
+        end.register_all();
+        self.look_at(end);
+        Ok(())
+    }
+
+    pub(super) fn forget(&self, end: &End) {
+        unpoisoned(&self.ends).remove(&end.token());
+    }
+
+    /// Events on `fd` make the end look, until `fd` is closed.
+    pub(super) fn add(&self, fd: &Fd, end: &End) {
+        if let Err(e) = self.poller.add(fd, end.token()) {
+            // Registered already, or the limit of watches is reached: then only a later event finds out.
+            crate::note!("cannot watch a descriptor: {e}");
+        }
+    }
+
+    pub(super) fn look_at(&self, end: &End) {
+        unpoisoned(&self.asked).push(end.token());
+        self.poller.poke();
+    }
+
+    fn run(&self) {
+        let mut deadlines: HashMap<u64, Instant> = HashMap::new();
+        let mut tokens = Vec::new();
+        loop {
+            let next = deadlines.values().min().copied();
+            if let Err(e) = self.poller.wait(next, &mut tokens) {
+                crate::note!("the watcher cannot wait: {e}");
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+            tokens.append(&mut unpoisoned(&self.asked));
+            let now = Instant::now();
+            tokens.extend(deadlines.iter().filter(|(_, t)| **t <= now).map(|(token, _)| *token));
+            tokens.sort_unstable();
+            tokens.dedup();
+            for token in tokens.drain(..) {
+                deadlines.remove(&token);
+                let end = unpoisoned(&self.ends).get(&token).and_then(Weak::upgrade);
+                if let Some(next) = end.and_then(|end| end.step()) {
+                    deadlines.insert(token, next);
+                }
+            }
+        }
+    }
+}
+
+#[allow(dead_code)]
+fn owner_is_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Owner>();
+}

@@ -1,0 +1,51 @@
+//! Sealed memory that is handed to another process.
+
+use super::fd::Fd;
+use super::memory::{Mapping, Protection};
+use crate::error::{Error, Result};
+use rustix::fs::{MemfdFlags, SealFlags};
+use std::os::fd::AsFd;
+
+/// What `fstatfs` says of memory that swaps and has 4 KiB pages; huge-page files pass the same seals and must not
+/// get through, since touching them can fail.
+const TMPFS_MAGIC: u64 = 0x0102_1994;
+
+/// Everything an owner seals away: size, and any write that does not come from a mapping made before.
+const SEALS: SealFlags =
+    SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::FUTURE_WRITE).union(SealFlags::SEAL);
+
+/// An allocated memfd of `len` bytes, mapped read-write and then sealed: from now on only this mapping can write.
+pub(crate) fn create_sealed(len: usize) -> Result<(Fd, Mapping)> {
+    let no_space = |e: std::io::Error| {
+        Error::from_os(format_args!("no memory for a region of {} KiB", len >> 10), e)
+            .with_cure("Free some, or ask for a smaller send_capacity")
+    };
+    let fd = Fd::make(|| {
+        rustix::fs::memfd_create("twocan", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
+    })
+    .map_err(|e| Error::from_os("cannot make a region of memory", e))?;
+    super::object::set_len(fd.as_fd(), len as u64, true).map_err(no_space)?;
+    let mapping = Mapping::of_file(fd.as_fd(), 0, len, Protection::READ_WRITE, false)
+        .map_err(|e| Error::from_os("cannot map a region of memory", e))?;
+    rustix::fs::fcntl_add_seals(&fd, SEALS)
+        .map_err(|e| Error::from_os("cannot seal a region of memory", e))?;
+    Ok((fd, mapping))
+}
+
+/// Maps somebody else's region read-only, or `None` if it is not sealed, not ordinary memory, not exactly `len`
+/// bytes long, not allocated throughout, or cannot be mapped.
+pub(crate) fn map_sealed(fd: &Fd, len: usize) -> Option<Mapping> {
+    let stat = rustix::fs::fstat(fd).ok()?;
+    let regular =
+        rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile;
+    let sealed = rustix::fs::fcntl_get_seals(fd).is_ok_and(|s| s.contains(SEALS));
+    let ordinary = rustix::fs::fstatfs(fd).is_ok_and(|s| s.f_type as u64 == TMPFS_MAGIC);
+    let exact = stat.st_size as u64 == len as u64;
+    // A hole would be filled, and paid for, by our reading.
+    let allocated = stat.st_blocks as u64 * 512 >= len as u64;
+    let checked = regular && sealed && ordinary && exact && allocated;
+    if !checked && !cfg!(twocan_mutant = "no-region-check") {
+        return None;
+    }
+    Mapping::of_file(fd.as_fd(), 0, len, Protection::READ_ONLY, false).ok()
+}
