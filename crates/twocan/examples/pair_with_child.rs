@@ -13,6 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut command = Command::new(env::current_exe()?);
     invitation.attach(command.arg("child"))?;
     let mut child = command.spawn()?;
+    drop((invitation, command)); // now the child alone has the other end
     can.send("what is your number?")?;
     let answer = can.recv()?; // an error, not a hang, if the child dies
     println!("the child says {}", answer.to_str()?);
