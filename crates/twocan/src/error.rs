@@ -113,6 +113,35 @@ impl fmt::Display for Violation {
     }
 }
 
+/// In which way two ends do not fit ([`ErrorKind::Incompatible`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mismatch {
+    /// The two programs were built with different memory layouts.
+    Layout {
+        /// The other end's layout version.
+        theirs: u32,
+        /// This program's.
+        ours: u32,
+    },
+    /// The two ends speak different things.
+    Label {
+        /// The other end's label; empty = raw bytes.
+        theirs: String,
+        /// This end's.
+        ours: String,
+    },
+    /// The longest messages differ. Bytes.
+    MaxMessage {
+        /// The other end's limit.
+        theirs: u64,
+        /// This end's.
+        ours: u64,
+    },
+    /// Both only send, or both only receive.
+    Direction,
+}
+
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -127,6 +156,7 @@ struct Inner {
     cause: String,
     cure: Option<String>,
     holders: Vec<PeerInfo>,
+    mismatch: Option<Mismatch>,
     os: Option<i32>,
 }
 
@@ -139,6 +169,7 @@ impl Error {
             cause: cause.into(),
             cure: None,
             holders: Vec::new(),
+            mismatch: None,
             os: None,
         }))
     }
@@ -175,6 +206,11 @@ impl Error {
         self
     }
 
+    pub(crate) fn with_mismatch(mut self, mismatch: Mismatch) -> Error {
+        self.0.mismatch = Some(mismatch);
+        self
+    }
+
     pub(crate) fn with_os(mut self, code: i32) -> Error {
         self.0.os = Some(code);
         self
@@ -194,6 +230,11 @@ impl Error {
     /// [`ErrorKind::Incompatible`]). May be empty.
     pub fn holders(&self) -> &[PeerInfo] {
         &self.0.holders
+    }
+
+    /// In which way the two ends do not fit, for [`ErrorKind::Incompatible`].
+    pub fn mismatch(&self) -> Option<&Mismatch> {
+        self.0.mismatch.as_ref()
     }
 
     /// The sentence that says what is wrong, without the cure.

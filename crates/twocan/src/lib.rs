@@ -32,7 +32,7 @@ mod until;
 mod wait;
 
 pub use channel::*;
-pub use error::{CloseError, Error, ErrorKind, RecvError, Result, SendError, Violation};
+pub use error::{CloseError, Error, ErrorKind, Mismatch, RecvError, Result, SendError, Violation};
 pub use event::{Event, EventOptions, Reset};
 pub use list::{Listed, ListedKind, list};
 pub use map::{Access, MapOptions, MemoryMap, View, ViewStream};

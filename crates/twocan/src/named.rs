@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 mod sweep;
 
-pub(crate) use sweep::{SeatFile, seat_file};
+pub(crate) use sweep::{seat_file, sometimes as sweep_sometimes};
 
 /// What a name stands for. Both kinds share one name space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -335,7 +335,6 @@ pub(crate) struct Entry {
     pub(crate) kind: Kind,
     /// The name, or the stem of the file name if the name was too long to be kept.
     pub(crate) name: String,
-    pub(crate) file_name: String,
     pub(crate) look: Look,
 }
 
@@ -346,7 +345,7 @@ pub(crate) fn held(dir: &Directory) -> Vec<Entry> {
         let Some((kind, _, name)) = decode(&file_name) else { continue };
         let Some(look) = object::look(dir, &file_name) else { continue };
         if look.held {
-            found.push(Entry { kind, name, file_name, look });
+            found.push(Entry { kind, name, look });
         }
     }
     found

@@ -123,7 +123,7 @@ pub(crate) unsafe fn copy_out(from: *const u8, to: &mut [u8]) {
         // SAFETY: the caller's promise for `from`; `to` is an exclusive slice.
         return unsafe { copy(from, to.as_mut_ptr(), to.len()) };
     }
-    if !from.addr().is_multiple_of(8) {
+    if from.addr() % 8 != 0 {
         for (i, byte) in to.iter_mut().enumerate() {
             // SAFETY: inside the range that the caller vouches for; a byte is always aligned.
             *byte = unsafe { (*from.add(i).cast::<AtomicU8>()).load(Ordering::Relaxed) };
@@ -153,7 +153,7 @@ pub(crate) unsafe fn copy_in(from: &[u8], to: *mut u8) {
         // SAFETY: the caller's promise for `to`; `from` is a slice.
         return unsafe { copy(from.as_ptr(), to, from.len()) };
     }
-    debug_assert!(to.addr().is_multiple_of(8));
+    debug_assert!(to.addr() % 8 == 0);
     let whole = from.len() / 8 * 8;
     for (i, chunk) in from[..whole].chunks_exact(8).enumerate() {
         let word = u64::from_ne_bytes(chunk.try_into().expect("chunks of 8"));

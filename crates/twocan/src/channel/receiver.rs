@@ -40,6 +40,8 @@ pub struct Receiver {
     /// Generation whose arrival, whose end of sending was reported last.
     joined: u32,
     finished: u32,
+    /// Whose departure was reported last.
+    departed: Option<PeerInfo>,
     spinner: Spinner,
     words: Vec<futex::Word>,
     /// Still part of a `Channel`: then both halves go together.
@@ -91,6 +93,7 @@ impl Receiver {
             woken: Woken::default(),
             joined: 0,
             finished: 0,
+            departed: None,
             spinner: Spinner::new(spin),
             words: Vec::new(),
             attached: true,
@@ -242,6 +245,11 @@ impl Receiver {
         self.owner.peer()
     }
 
+    /// The peer whose departure this half reported last.
+    pub fn departed(&self) -> Option<&PeerInfo> {
+        self.departed.as_ref()
+    }
+
     /// Ready when a peer has come or gone since this call.
     pub fn peer_change(&self) -> PeerChange {
         PeerChange::new(self.owner.clone())
@@ -289,7 +297,7 @@ impl Receiver {
                 Look::Bad(violation) => return Err(self.violation(violation)),
                 Look::Skipped => {
                     skipped += 1;
-                    if !skipped.is_multiple_of(64) || until.gone().is_none() {
+                    if skipped % 64 != 0 || until.gone().is_none() {
                         continue;
                     }
                 }
@@ -328,11 +336,11 @@ impl Receiver {
     #[inline]
     fn look(&mut self) -> Look {
         let Some(front) = self.view.inbox.first() else {
-            return match self.view.departure {
-                // Without a name nobody comes any more: said again at each call.
-                Some((_, how)) if self.view.alone_for_ever => Look::Left(None, how),
-                _ => Look::Nothing,
-            };
+            if !self.view.alone_for_ever {
+                return Look::Nothing;
+            }
+            // Without a name nobody comes any more: said again at each call.
+            return Look::Left(None, self.view.departure.map_or(Departed::Closed, |(_, how)| how));
         };
         match self.ring.peek(&*front.region) {
             Peek::Record(record) => self.take(record),
@@ -434,6 +442,9 @@ impl Receiver {
         let front = &self.view.inbox[0];
         if let Some(how) = front.gone {
             let met = front.met.clone();
+            if met.is_some() {
+                self.departed.clone_from(&met);
+            }
             self.assembly = None;
             self.owner.leave_front(self.generation);
             // Nothing for regions that were handed on already dead.
@@ -453,6 +464,7 @@ impl Receiver {
             self.owner.misbehaved(violation);
         }
         self.assembly = None;
+        self.departed.clone_from(&front.met);
         self.owner.leave_front(front.generation);
         RecvError::PeerMisbehaved(violation)
     }
@@ -646,7 +658,7 @@ impl Receiver {
             }
             return self.is_finished(front, ring.position());
         }
-        view.inbox.is_empty() && view.alone_for_ever && view.departure.is_some()
+        view.inbox.iter().all(|front| front.gone.is_some()) && view.alone_for_ever
     }
 
     /// Has the owner of `front` finished sending at `position`, and has that not been reported?

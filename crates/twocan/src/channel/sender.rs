@@ -227,6 +227,9 @@ impl Sender {
     /// How far the other side's application has acknowledged, as far as is known now: every message of this end whose
     /// position is not behind that of the result. To ask for one message: [`is_acknowledged`](Sender::is_acknowledged).
     pub fn acknowledged(&self) -> Option<Seq> {
+        if self.owner.is_forked() {
+            return None;
+        }
         let acked = self.credit_now();
         let shape = self.owner.own.shape();
         let some = self.last.is_some() && acked != shape.start;
@@ -240,6 +243,9 @@ impl Sender {
 
     /// How many of this end's messages are not acknowledged yet.
     pub fn unacknowledged(&self) -> u64 {
+        if self.owner.is_forked() {
+            return 0;
+        }
         let own = &self.owner.own;
         let mut reader = Consumer::new(self.credit_now(), own.capacity());
         let mut count = 0;
@@ -254,19 +260,22 @@ impl Sender {
     /// Waits until the other side's application has acknowledged `seq`.
     ///
     /// # Errors
-    /// `TimedOut`, `Cancelled`; `ReceiverGone`; the departure, if nobody can come any more.
+    /// `TimedOut`, `Cancelled`, `ReceiverGone`; a departure, once: the next call waits for the next peer.
     pub fn wait_acknowledged<'c>(
         &mut self,
         seq: Seq,
         until: impl Into<Until<'c>>,
     ) -> Result<(), SendError> {
-        self.wait_credit(seq.position.wrapping_add(LINE as u64), &until.into())
+        self.wait_credit(seq.position.wrapping_add(LINE as u64), &until.into(), true)
     }
 
     /// Tells the other side to skip what it has not read of this end's messages; the result is how many were not
     /// acknowledged. For answers that a new peer has not asked for.
     pub fn discard_unacknowledged(&mut self) -> u64 {
         let count = self.unacknowledged();
+        if self.owner.is_forked() {
+            return 0;
+        }
         // SYNC discard: pairs with the receiver's look before it hands a record out.
         self.owner.own.header().discard.store(self.ring.head() | 1, Ordering::Release);
         count
@@ -376,6 +385,9 @@ impl Sender {
 
     /// The acknowledged position as far as is known now; a violation is left for those who may act on it.
     pub(super) fn credit_now(&self) -> u64 {
+        if self.owner.is_forked() {
+            return self.ring.acked(); // the regions are not mapped here
+        }
         let fetched;
         let view = if self.owner.news() == self.news {
             &self.view
@@ -454,11 +466,17 @@ impl Sender {
         if self.view.peer.is_some() {
             return None;
         }
-        let (epoch, how) = self.view.departure?;
-        if epoch <= self.reported && !self.view.alone_for_ever {
-            return None;
-        }
-        self.reported = epoch;
+        let how = match self.view.departure {
+            // Without a name nobody comes any more: said again at each call.
+            departure if self.view.alone_for_ever => {
+                departure.map_or(Departed::Closed, |(_, how)| how)
+            }
+            Some((epoch, how)) if epoch > self.reported => {
+                self.reported = epoch;
+                how
+            }
+            _ => return None,
+        };
         Some(match how {
             Departed::Closed => SendError::PeerClosed,
             Departed::Died => SendError::PeerDied,
@@ -475,9 +493,11 @@ impl Sender {
 
     pub(super) fn has_unreported_departure(&self) -> bool {
         let (_, view) = self.owner.tx_view();
-        let new = |(epoch, _)| epoch > self.reported || view.alone_for_ever;
-        view.peer.is_none() && view.departure.is_some_and(new)
-            || view.peer.as_ref().is_some_and(is_deaf)
+        let new = view.departure.is_some_and(|(epoch, _)| epoch > self.reported);
+        match &view.peer {
+            Some(peer) => is_deaf(peer),
+            None => new || view.alone_for_ever,
+        }
     }
 
     /// What ends a wait of this half, other than what it waits for.
@@ -520,8 +540,13 @@ impl Sender {
         }
     }
 
-    /// Waits until own records before `target` are acknowledged; departures do not end it.
-    fn wait_credit(&mut self, target: u64, until: &Until<'_>) -> Result<(), SendError> {
+    /// Waits until own records before `target` are acknowledged. Do `departures` end it?
+    fn wait_credit(
+        &mut self,
+        target: u64,
+        until: &Until<'_>,
+        departures: bool,
+    ) -> Result<(), SendError> {
         if self.owner.is_forked() {
             return Err(SendError::Forked);
         }
@@ -533,7 +558,7 @@ impl Sender {
             if reached(self.ring.acked(), target) {
                 return Ok(());
             }
-            if let Some(why) = self.interruption(until, false) {
+            if let Some(why) = self.interruption(until, departures) {
                 return Err(why);
             }
             self.pause(until, |tx, peer| tx.credit_moved(peer));
@@ -543,7 +568,7 @@ impl Sender {
     /// Everything this half has sent was taken.
     pub(super) fn wait_taken(&mut self, until: Until<'_>) -> Result<(), SendError> {
         let last = self.last.map_or(self.ring.acked(), |_| self.ring.head());
-        self.wait_credit(last, &until)
+        self.wait_credit(last, &until, false)
     }
 
     /// Spins, then sleeps, until `ready`, some news, or the end of `until`.

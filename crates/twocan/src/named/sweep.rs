@@ -14,7 +14,7 @@ const REMOVALS_MAX: usize = 64;
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Sweeps, if this process has not done so within the last second.
-pub(super) fn sometimes(dir: &Directory) {
+pub(crate) fn sometimes(dir: &Directory) {
     static LAST: Mutex<Option<Instant>> = Mutex::new(None);
     let now = Instant::now();
     {

@@ -4,7 +4,7 @@ use super::state::{Connecting, State};
 use super::wire::{Card, MAX_LABEL, MAX_WIRE, SeatRecord, Unusable};
 use super::{End, Owner};
 use crate::channel::Direction;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Mismatch, Result};
 use crate::layout::{LINE, MAX_CAPACITY, MIN_CAPACITY, VERSION};
 use crate::name::Name;
 use crate::peer::PeerInfo;
@@ -125,10 +125,18 @@ impl Files {
         format!("ch-{:032x}.{seat}.seat", self.hash)
     }
     fn read_record(&self, dir: &Directory, seat: usize) -> Result<SeatRecord, Unusable> {
-        let bytes =
-            files::read_small(dir, &self.record(seat), MAX_WIRE).ok_or(Unusable::Malformed)?;
-        SeatRecord::decode(&bytes)
+        read(dir, &self.record(seat))
     }
+}
+
+fn read(dir: &Directory, file: &str) -> Result<SeatRecord, Unusable> {
+    let bytes = files::read_small(dir, file, MAX_WIRE).ok_or(Unusable::Malformed)?;
+    SeatRecord::decode(&bytes)
+}
+
+/// The record in a seat's file, for a listing.
+pub(crate) fn read_record(dir: &Directory, file: &str) -> Option<SeatRecord> {
+    read(dir, file).ok()
 }
 
 /// Who sits in a seat.
@@ -210,6 +218,8 @@ fn take_seat(wanted: &Wanted, name: &Name, card: &Card) -> Result<State, Refused
         }
         _ => {}
     }
+    drop(lock);
+    crate::named::sweep_sometimes(&dir);
     state.seat = Some(Seat { dir, files, number, listener, record });
     Ok(state)
 }
@@ -357,9 +367,19 @@ impl Misfit {
                 )
             }
         };
+        let mismatch = match self {
+            Misfit::Label => {
+                Mismatch::Label { theirs: theirs.label.clone(), ours: mine.label.clone() }
+            }
+            Misfit::Limit => {
+                Mismatch::MaxMessage { theirs: theirs.max_message, ours: mine.max_message }
+            }
+            Misfit::Direction => Mismatch::Direction,
+        };
         Error::new(ErrorKind::Incompatible, cause)
             .with_cure(cure)
             .with_name(shown)
+            .with_mismatch(mismatch)
             .with_holders(info.into_iter().collect())
     }
 }
@@ -373,6 +393,7 @@ fn other_version(name: &Name, theirs: u32, holder: &Holder) -> Error {
         format!("{name}: {who} uses layout {theirs}, this program layout {VERSION}"),
     )
     .with_cure("Update the older of the two")
+    .with_mismatch(Mismatch::Layout { theirs, ours: VERSION })
     .with_name(name)
     .with_holders(info.into_iter().collect())
 }

@@ -252,7 +252,7 @@ impl State {
         }
         self.outbox.retain(|out| {
             let unread = Consumer::new(out.position, out.region.capacity()).ready(&*out.region);
-            out.generation >= generation && unread || out.generation > generation
+            out.generation >= generation && unread
         });
         if generation == self.generation {
             let position = expand(self.acked, lines);

@@ -54,7 +54,7 @@ impl Word {
         entry
     }
 
-    fn get(&self) -> &core::sync::atomic::AtomicU32 {
+    fn get(&self) -> &AtomicU32 {
         // SAFETY: the maker of a Word keeps it mapped while a wait uses it, and it is an aligned atomic. The kernel reads it;
         // nobody writes through this reference, so that a read-only map will do.
         unsafe { &*self.address.cast() }
