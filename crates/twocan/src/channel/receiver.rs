@@ -297,7 +297,7 @@ impl Receiver {
                 Look::Bad(violation) => return Err(self.violation(violation)),
                 Look::Skipped => {
                     skipped += 1;
-                    if !skipped.is_multiple_of(64) || until.gone().is_none() {
+                    if skipped % 64 != 0 || until.gone().is_none() {
                         continue;
                     }
                 }
@@ -336,11 +336,11 @@ impl Receiver {
     #[inline]
     fn look(&mut self) -> Look {
         let Some(front) = self.view.inbox.first() else {
-            return match self.view.departure {
-                // Without a name nobody comes any more: said again at each call.
-                Some((_, how)) if self.view.alone_for_ever => Look::Left(None, how),
-                _ => Look::Nothing,
-            };
+            if !self.view.alone_for_ever {
+                return Look::Nothing;
+            }
+            // Without a name nobody comes any more: said again at each call.
+            return Look::Left(None, self.view.departure.map_or(Departed::Closed, |(_, how)| how));
         };
         match self.ring.peek(&*front.region) {
             Peek::Record(record) => self.take(record),
@@ -658,7 +658,7 @@ impl Receiver {
             }
             return self.is_finished(front, ring.position());
         }
-        view.inbox.is_empty() && view.alone_for_ever && view.departure.is_some()
+        view.inbox.iter().all(|front| front.gone.is_some()) && view.alone_for_ever
     }
 
     /// Has the owner of `front` finished sending at `position`, and has that not been reported?

@@ -227,6 +227,9 @@ impl Sender {
     /// How far the other side's application has acknowledged, as far as is known now: every message of this end whose
     /// position is not behind that of the result. To ask for one message: [`is_acknowledged`](Sender::is_acknowledged).
     pub fn acknowledged(&self) -> Option<Seq> {
+        if self.owner.is_forked() {
+            return None;
+        }
         let acked = self.credit_now();
         let shape = self.owner.own.shape();
         let some = self.last.is_some() && acked != shape.start;
@@ -240,6 +243,9 @@ impl Sender {
 
     /// How many of this end's messages are not acknowledged yet.
     pub fn unacknowledged(&self) -> u64 {
+        if self.owner.is_forked() {
+            return 0;
+        }
         let own = &self.owner.own;
         let mut reader = Consumer::new(self.credit_now(), own.capacity());
         let mut count = 0;
@@ -267,6 +273,9 @@ impl Sender {
     /// acknowledged. For answers that a new peer has not asked for.
     pub fn discard_unacknowledged(&mut self) -> u64 {
         let count = self.unacknowledged();
+        if self.owner.is_forked() {
+            return 0;
+        }
         // SYNC discard: pairs with the receiver's look before it hands a record out.
         self.owner.own.header().discard.store(self.ring.head() | 1, Ordering::Release);
         count
@@ -376,6 +385,9 @@ impl Sender {
 
     /// The acknowledged position as far as is known now; a violation is left for those who may act on it.
     pub(super) fn credit_now(&self) -> u64 {
+        if self.owner.is_forked() {
+            return self.ring.acked(); // the regions are not mapped here
+        }
         let fetched;
         let view = if self.owner.news() == self.news {
             &self.view
@@ -454,11 +466,17 @@ impl Sender {
         if self.view.peer.is_some() {
             return None;
         }
-        let (epoch, how) = self.view.departure?;
-        if epoch <= self.reported && !self.view.alone_for_ever {
-            return None;
-        }
-        self.reported = epoch;
+        let how = match self.view.departure {
+            // Without a name nobody comes any more: said again at each call.
+            departure if self.view.alone_for_ever => {
+                departure.map_or(Departed::Closed, |(_, how)| how)
+            }
+            Some((epoch, how)) if epoch > self.reported => {
+                self.reported = epoch;
+                how
+            }
+            _ => return None,
+        };
         Some(match how {
             Departed::Closed => SendError::PeerClosed,
             Departed::Died => SendError::PeerDied,
@@ -475,9 +493,11 @@ impl Sender {
 
     pub(super) fn has_unreported_departure(&self) -> bool {
         let (_, view) = self.owner.tx_view();
-        let new = |(epoch, _)| epoch > self.reported || view.alone_for_ever;
-        view.peer.is_none() && view.departure.is_some_and(new)
-            || view.peer.as_ref().is_some_and(is_deaf)
+        let new = view.departure.is_some_and(|(epoch, _)| epoch > self.reported);
+        match &view.peer {
+            Some(peer) => is_deaf(peer),
+            None => new || view.alone_for_ever,
+        }
     }
 
     /// What ends a wait of this half, other than what it waits for.

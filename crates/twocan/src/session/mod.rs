@@ -10,7 +10,7 @@ mod state;
 mod watcher;
 pub(crate) mod wire;
 
-pub(crate) use seat::{Wanted, open};
+pub(crate) use seat::{Wanted, open, read_record};
 pub(crate) use state::{Departed, Front, RxView, TxView, ack_word, expand};
 
 use crate::error::{Error, Result, Violation};
@@ -110,10 +110,6 @@ impl End {
         self.news.load(Ordering::Acquire)
     }
 
-    pub(crate) fn local(&self) -> &AtomicU32 {
-        &self.local
-    }
-
     /// What the sending half must know, and the news it is as old as.
     pub(crate) fn tx_view(&self) -> (u64, TxView) {
         let state = self.lock();
@@ -127,6 +123,9 @@ impl End {
     }
 
     pub(crate) fn peer(&self) -> Option<PeerInfo> {
+        if self.is_forked() {
+            return None;
+        }
         self.lock().session.as_ref().map(|s| s.info.clone())
     }
 
@@ -223,6 +222,9 @@ impl End {
 
     /// Peers met so far, and whether one is here.
     pub(crate) fn presence(&self) -> (u64, bool) {
+        if self.is_forked() {
+            return (0, false);
+        }
         let state = self.lock();
         (state.epoch, state.session.is_some())
     }
@@ -441,3 +443,6 @@ fn nameless_newcomer(
     state.connecting = Some(state::Connecting::new(connection, process, None, introduce));
     Owner::of(End::new(own, card, None, state)?)
 }
+
+#[cfg(test)]
+mod tests;
