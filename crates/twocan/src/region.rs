@@ -97,6 +97,11 @@ impl OwnRegion {
         &self.0.fd
     }
 
+    /// Touches all of it now. The memory is there already, so nothing can fail that matters.
+    pub(crate) fn populate(&self) {
+        let _ = self.0.mapping.populate(0, self.0.mapping.len(), true);
+    }
+
     /// The payload of a reserved record.
     pub(crate) fn payload(&self, at: usize, len: usize) -> &[u8] {
         // SAFETY: inside the mapping (checked by `at`); only this process can write it, and the record has not been
@@ -140,6 +145,11 @@ impl PeerRegion {
 
     pub(crate) fn fd(&self) -> &Fd {
         &self.0.fd
+    }
+
+    /// Touches all of it now, for reading.
+    pub(crate) fn populate(&self) {
+        let _ = self.0.mapping.populate(0, self.0.mapping.len(), false);
     }
 
     /// The payload bytes where they lie.

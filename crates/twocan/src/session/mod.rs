@@ -333,6 +333,20 @@ impl End {
         }
     }
 
+    /// Nobody holds what was sent, and it goes with this end: worth a line in a log.
+    fn warn_of_loss(&self) {
+        if self.is_forked() {
+            return;
+        }
+        let state = self.lock();
+        if state.session.is_none() && state.acked != self.head() {
+            crate::note!(
+                "{}: messages that nobody had taken are gone; close() would have waited",
+                self.name.as_deref().unwrap_or("(pair)")
+            );
+        }
+    }
+
     /// Gives the seat back and ends the session. Called once, when the last half goes.
     fn leave(&self) {
         if self.is_forked() {
@@ -385,6 +399,7 @@ impl Drop for Owner {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             self.0.goodbye();
+            self.0.warn_of_loss();
         }
         self.0.leave();
     }
@@ -423,7 +438,7 @@ fn nameless(
     process: Option<Process>,
 ) -> Result<Arc<Owner>> {
     let (own, card) = wanted.make()?;
-    let mut state = State::new(own.shape(), wanted.receives());
+    let mut state = State::new(own.shape(), wanted);
     state.nameless = true;
     let process = process.unwrap_or_else(|| connection.process());
     state.pending.push(state::Pending::new(connection, process));
@@ -437,7 +452,7 @@ fn nameless_newcomer(
     introduce: bool,
 ) -> Result<Arc<Owner>> {
     let (own, card) = wanted.make()?;
-    let mut state = State::new(own.shape(), wanted.receives());
+    let mut state = State::new(own.shape(), wanted);
     state.nameless = true;
     let process = connection.process();
     state.connecting = Some(state::Connecting::new(connection, process, None, introduce));
