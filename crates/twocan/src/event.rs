@@ -1,7 +1,8 @@
 //! Events that live in memory shared by processes: set, reset, wait.
 //!
-//! An event is two words, `sets` and `taken`; it is set when they differ. Everybody reads `taken` first, then `sets`. The
-//! protocol is modelled in models/wake/events.pml; the names of its mutants stand at the lines that they break.
+//! An event is two words, `sets` and `taken`; it is set when they differ. Everybody reads `taken`
+//! first, then `sets`. The protocol is modelled in models/wake/events.pml; the names of its mutants
+//! stand at the lines that they break.
 
 mod options;
 mod words;
@@ -29,8 +30,9 @@ pub enum Reset {
 
 /// Something that happened, shared by threads and processes: named or anonymous.
 ///
-/// The name lives as long as somebody holds the event, and goes with the last holder, also when that is killed. A waiter that
-/// is killed before it took the signal leaves it to the others; one that is killed after takes it along.
+/// The name lives as long as somebody holds the event, and goes with the last holder, also when
+/// that is killed. A waiter that is killed before it took the signal leaves it to the others; one
+/// that is killed after takes it along.
 ///
 /// # Platform
 /// Linux: there is no pollable handle of an event; wait for it on a thread.
@@ -70,7 +72,8 @@ impl Event {
         Event::options(reset).create_new(name)
     }
 
-    /// Opens the event of this name, or makes it, not set. If it exists, it keeps its own kind of reset.
+    /// Opens the event of this name, or makes it, not set. If it exists, it keeps its own kind of
+    /// reset.
     ///
     /// # Errors
     /// As [`create_new`](Event::create_new), without `AlreadyExists`.
@@ -189,7 +192,8 @@ impl Event {
 }
 
 impl Source for Event {
-    /// How many sets there were when the wait began: a manual waiter goes when there were more, even if it was reset since.
+    /// How many sets there were when the wait began: a manual waiter goes when there were more,
+    /// even if it was reset since.
     fn begin(&self) -> Result<u64> {
         self.check_fork()?;
         Ok(self.shared.words.look().sets.into())
@@ -214,7 +218,8 @@ impl Source for Event {
     }
 
     fn put_back(&self) {
-        // By a set, which wakes those who looked meanwhile. It cannot fail where the earlier sets did not.
+        // By a set, which wakes those who looked meanwhile. It cannot fail where the earlier sets
+        // did not.
         let _ = self.shared.words.set();
     }
 

@@ -1,8 +1,8 @@
 //! Copies between private memory and memory that another process may change at the same moment.
 //!
-//! Never a reference into shared memory, and no plain load or store that the compiler could repeat or invent: on x86-64 the
-//! copy is one opaque instruction, elsewhere relaxed atomics. A race gives torn data, nothing worse. 1, 2, 4 and 8 aligned
-//! bytes are copied at once.
+//! Never a reference into shared memory, and no plain load or store that the compiler could repeat
+//! or invent: on x86-64 the copy is one opaque instruction, elsewhere relaxed atomics. A race gives
+//! torn data, nothing worse. 1, 2, 4 and 8 aligned bytes are copied at once.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 #[cfg(not(target_arch = "x86_64"))]
@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU16, AtomicU32};
 /// Copies `len` bytes; exactly one side may be shared.
 ///
 /// # Safety
-/// `from` is readable and `to` writable for `len` bytes; they do not overlap. The private side is nobody else's meanwhile.
+/// `from` is readable and `to` writable for `len` bytes; they do not overlap. The private side is
+/// nobody else's meanwhile.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
@@ -37,7 +38,8 @@ pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
         2 => one!(reg, "word", ":x"),
         1 => one!(reg_byte, "byte", ""),
         _ => {
-            // SAFETY: the caller vouches for both ranges; the direction flag is clear by the calling convention.
+            // SAFETY: the caller vouches for both ranges; the direction flag is clear by the
+            // calling convention.
             unsafe {
                 asm!(
                     "rep movsb",
@@ -54,7 +56,8 @@ pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
 /// Copies `len` bytes; exactly one side may be shared.
 ///
 /// # Safety
-/// `from` is readable and `to` writable for `len` bytes; they do not overlap. The private side is nobody else's meanwhile.
+/// `from` is readable and `to` writable for `len` bytes; they do not overlap. The private side is
+/// nobody else's meanwhile.
 #[cfg(not(target_arch = "x86_64"))]
 pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
     macro_rules! each {
@@ -85,7 +88,8 @@ pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
 #[cfg(target_arch = "x86_64")]
 #[inline]
 pub(crate) unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
-    // SAFETY: the caller vouches for the range; the direction flag is clear by the calling convention.
+    // SAFETY: the caller vouches for the range; the direction flag is clear by the calling
+    // convention.
     unsafe {
         std::arch::asm!(
             "rep stosb",
@@ -173,7 +177,7 @@ mod tests {
         let from: Vec<u8> = (0..=255).collect();
         for start in 0..9 {
             for len in 0..70 {
-                let mut to = vec![0xEE; 100];
+                let mut to = [0xEE; 100];
                 // SAFETY: both ranges lie within their vectors.
                 unsafe { super::copy(from[start..].as_ptr(), to[start + 1..].as_mut_ptr(), len) };
                 assert_eq!(to[start + 1..start + 1 + len], from[start..start + len]);

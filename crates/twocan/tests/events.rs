@@ -1,4 +1,5 @@
-//! Named events between real processes: kills at any instant, idleness, kernels without futex_waitv.
+//! Named events between real processes: kills at any instant, idleness, kernels without
+//! futex_waitv.
 
 mod support;
 
@@ -139,8 +140,9 @@ impl Drop for Survivor {
     }
 }
 
-/// Story: two wait for one auto-reset event. It is set, and one of them is killed about then. Legal: the other one goes; or the
-/// killed one had taken the signal, and the event is not set. Illegal: the event is set, and the other one sleeps.
+/// Story: two wait for one auto-reset event. It is set, and one of them is killed about then.
+/// Legal: the other one goes; or the killed one had taken the signal, and the event is not set.
+/// Illegal: the event is set, and the other one sleeps.
 #[test]
 fn a_killed_waiter_loses_nobody_elses_signal() {
     let name = unique("victim");
@@ -192,7 +194,8 @@ fn spin(nanos: u64) {
     }
 }
 
-/// Story: a process sets an event as fast as it can and is killed in the middle. Afterwards nobody sleeps beside a set event.
+/// Story: a process sets an event as fast as it can and is killed in the middle. Afterwards nobody
+/// sleeps beside a set event.
 #[test]
 fn a_killed_setter_leaves_nothing_or_everything() {
     let name = unique("setter");
@@ -286,7 +289,8 @@ fn who_waits_does_not_run() {
     }
 }
 
-/// Three threads wait for one, twenty, and two hundred and fifty events; this one looks how often all others ran in a second.
+/// Three threads wait for one, twenty, and two hundred and fifty events; this one looks how often
+/// all others ran in a second.
 fn idles() {
     let (stop, (tell, told)) = (Cancel::new(), mpsc::channel());
     let waiters: Vec<_> = [1, 20, 250]
@@ -343,7 +347,8 @@ fn switches() -> (u64, u64) {
 #[test]
 fn a_signal_handler_does_not_end_a_wait() {
     extern "C" fn nothing(_: libc::c_int) {}
-    // SAFETY: a handler that does nothing, without SA_RESTART, for a signal that nobody else here uses.
+    // SAFETY: a handler that does nothing, without SA_RESTART, for a signal that nobody else here
+    // uses.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;

@@ -122,7 +122,8 @@ impl EventOptions {
         let inheritable = self.inheritable;
         let spec = Spec { len: words::LEN as u64, allocate: true, permission, inheritable };
         let (reset, set) = (self.reset, self.initially_set);
-        // Before it has a name, so without a lock; the word is in the byte order of the machine, as it is mapped.
+        // Before it has a name, so without a lock; the word is in the byte order of the machine, as
+        // it is mapped.
         let fill = move |file: BorrowedFd<'_>| {
             rustix::io::pwrite(file, &words::header(reset), 0)?;
             let sets = u32::from(set).to_ne_bytes();

@@ -114,10 +114,12 @@ impl MapOptions {
         self.named(named)
     }
 
-    /// Maps a file from its start: `len` bytes, to which it grows if it is shorter; `None` = as many as it has.
+    /// Maps a file from its start: `len` bytes, to which it grows if it is shorter; `None` = as
+    /// many as it has.
     ///
     /// # Errors
-    /// What the system says about the file; `InvalidInput` if it is empty or no plain file; `NoSpace`.
+    /// What the system says about the file; `InvalidInput` if it is empty or no plain file;
+    /// `NoSpace`.
     pub fn from_file(&self, path: impl AsRef<Path>, len: Option<u64>) -> Result<MemoryMap> {
         let path = path.as_ref();
         let wrong = |e: io::Error| Error::from_os(format!("cannot map {}", path.display()), e);

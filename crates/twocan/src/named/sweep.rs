@@ -1,4 +1,5 @@
-//! Removing what crashed programs left under names that nobody asks for again: their memory would stay taken.
+//! Removing what crashed programs left under names that nobody asks for again: their memory would
+//! stay taken.
 
 use crate::name::parse_hash;
 use crate::sys::dir::Directory;
@@ -65,7 +66,8 @@ fn remove_if_dead(dir: &Directory, file_name: &str) -> bool {
     true
 }
 
-/// What the name of a channel's seat file says: `ch-<32 hex digits>.<seat>.seat`, beside its socket `ch-<hash>.<seat>`.
+/// What the name of a channel's seat file says: `ch-<32 hex digits>.<seat>.seat`, beside its socket
+/// `ch-<hash>.<seat>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SeatFile<'a> {
     pub(crate) hash: u128,

@@ -1,7 +1,7 @@
 //! What the watcher does for an end: notices deaths, answers newcomers, finishes its own HELLO. Nothing here waits;
 //! every step can be repeated, and a kill between any two leaves nothing half-done in the other process.
 
-use super::seat;
+use super::seat::{self, Rebound};
 use super::state::*;
 use super::wire::{Hello, MAX_WIRE, Unusable, Welcome};
 use super::{Departed, End};
@@ -37,7 +37,8 @@ impl End {
                 return None;
             }
             let now = Instant::now();
-            let mut moved = self.check_session(state);
+            let mut moved = self.check_seat(state, now);
+            moved |= self.check_session(state);
             moved |= self.check_connecting(state);
             moved |= self.connect_again(state, now);
             moved |= self.accept(state, now);
@@ -47,9 +48,34 @@ impl End {
                 let silent = state.pending.iter().filter(|p| p.hello.is_none());
                 let silent = silent.filter(|_| !state.nameless).map(|p| p.since + HELLO_LIMIT);
                 let again = state.again.map(|(t, _)| t);
-                return silent.chain(again).chain(state.accept_again).min();
+                let later = again.into_iter().chain(state.accept_again).chain(state.rebind_again);
+                return silent.chain(later).min();
             }
         }
+    }
+
+    // ---- our seat ---------------------------------------------------------------------------------------
+
+    /// Whoever sweeps the directory takes the names away, not the session; the seat is bound again.
+    fn check_seat(&self, state: &mut State, now: Instant) -> bool {
+        let Some(seat) = &mut state.seat else { return false };
+        let due = state.rebind_again.is_some_and(|t| now >= t);
+        if !seat.was_stirred() && !due {
+            return false;
+        }
+        state.rebind_again = None;
+        match seat.rebind() {
+            Rebound::Unharmed => return false,
+            Rebound::Again => {
+                crate::note!("{}: the directory was swept; seat bound again", self.shown_name());
+                seat.descriptors().for_each(|fd| self.watcher.add(fd, self));
+            }
+            Rebound::Later => state.rebind_again = Some(now + PAUSE),
+            Rebound::Lost => {
+                crate::note!("{}: the directory was swept; the seat is lost", self.shown_name());
+            }
+        }
+        true
     }
 
     // ---- the present session ----------------------------------------------------------------------------
@@ -407,7 +433,7 @@ impl End {
     pub(super) fn register_all(&self) {
         let state = self.lock();
         if let Some(seat) = &state.seat {
-            self.watcher.add(seat.listener().fd(), self);
+            seat.descriptors().for_each(|fd| self.watcher.add(fd, self));
         }
         let pending = state.pending.iter().map(|p| (&p.connection, &p.process));
         let connecting = state.connecting.iter().map(|c| (&c.connection, &c.process));

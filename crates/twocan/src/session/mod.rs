@@ -443,3 +443,6 @@ fn nameless_newcomer(
     state.connecting = Some(state::Connecting::new(connection, process, None, introduce));
     Owner::of(End::new(own, card, None, state)?)
 }
+
+#[cfg(test)]
+mod tests;

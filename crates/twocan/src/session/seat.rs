@@ -14,6 +14,7 @@ use crate::sys::fd::Fd;
 use crate::sys::files;
 use crate::sys::object::{self, Permission, Spec};
 use crate::sys::socket::{Connection, Listener, Process, Reached};
+use crate::sys::watch::{self, FileWatch};
 use crate::{Scope, Sharing, Until};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -78,14 +79,74 @@ pub(crate) struct Seat {
     dir: Directory,
     files: Files,
     number: usize,
+    bound: Bound,
+    /// What is needed to sit down again should somebody sweep the directory.
+    contents: Vec<u8>,
+    sharing: Sharing,
+}
+
+/// What holds a seat.
+#[derive(Debug)]
+struct Bound {
     listener: Listener,
     /// Holds the record's lock, by which a corpse is known when the directory is swept.
     record: Fd,
+    /// Reports when the record loses its name. `None` = the system gave none; then it is not noticed.
+    watch: Option<FileWatch>,
+}
+
+/// What became of a seat whose files somebody removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rebound {
+    /// It has them still.
+    Unharmed,
+    /// They are made again.
+    Again,
+    /// Somebody is opening this name just now: to be tried again.
+    Later,
+    /// Somebody else has taken the seat, or it cannot be made.
+    Lost,
 }
 
 impl Seat {
+    /// What the watcher must hear of.
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = &Fd> {
+        let watch = self.bound.watch.as_ref().map(FileWatch::fd);
+        [self.bound.listener.fd()].into_iter().chain(watch)
+    }
+
+    /// Did somebody touch the links of our record since the last look?
+    pub(super) fn was_stirred(&self) -> bool {
+        self.bound.watch.as_ref().is_some_and(FileWatch::stirred)
+    }
+
+    /// If the seat's files are gone (a logout swept the directory), makes them again, where the name would be looked for
+    /// now. The session goes on in any case.
+    pub(super) fn rebind(&mut self) -> Rebound {
+        if !watch::is_nameless(&self.bound.record) {
+            return Rebound::Unharmed;
+        }
+        let Ok(dir) = Directory::open_in(self.dir.scope()) else { return Rebound::Lost };
+        let lock = match dir.try_lock(self.files.hash) {
+            Ok(Some(lock)) => lock,
+            Ok(None) => return Rebound::Later,
+            Err(_) => return Rebound::Lost,
+        };
+        if !matches!(probe(&dir, &self.files, self.number), Ok(Holder::Nobody)) {
+            return Rebound::Lost;
+        }
+        match bind(&dir, &lock, &self.files, self.number, &self.contents, &self.sharing) {
+            Ok(bound) => {
+                self.bound = bound;
+                self.dir = dir;
+                Rebound::Again
+            }
+            Err(_) => Rebound::Lost,
+        }
+    }
+
     pub(super) fn listener(&self) -> &Listener {
-        &self.listener
+        &self.bound.listener
     }
 
     /// Connects to the other seat if the end with the region `whom` still sits there.
@@ -100,14 +161,18 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        if self.record.is_forked() {
+        if self.bound.record.is_forked() {
             return;
+        }
+        if watch::is_nameless(&self.bound.record) {
+            self.bound.listener.shutdown();
+            return; // swept: the names may be somebody else's by now
         }
         // While we still listen nobody else takes the seat, so these files are ours. The record first: whoever finds
         // no socket may make a new record.
         files::unlink(&self.dir, &self.files.record(self.number));
         files::unlink(&self.dir, &self.files.socket(self.number));
-        self.listener.shutdown();
+        self.bound.listener.shutdown();
     }
 }
 
@@ -206,7 +271,9 @@ fn take_seat(wanted: &Wanted, name: &Name, card: &Card) -> Result<State, Refused
     let dir = Directory::open_in(name.scope())?;
     let files = Files { hash: name.hash128() };
     let lock = dir.lock(files.hash, PATIENCE)?;
-    let (number, listener, record, other) = sit_down(wanted, name, &dir, &lock, &files, card)?;
+    let contents = SeatRecord { card: card.clone(), channel: name.as_str().to_owned() }.encode();
+    let (number, other) = choose(name, &dir, &files, card)?;
+    let bound = bind(&dir, &lock, &files, number, &contents, &wanted.sharing)?;
     let mut state = State::new(card.region, wanted.receives());
     match other {
         Holder::Somebody { connection: Some((connection, process)), record } => {
@@ -220,22 +287,19 @@ fn take_seat(wanted: &Wanted, name: &Name, card: &Card) -> Result<State, Refused
     }
     drop(lock);
     crate::named::sweep_sometimes(&dir);
-    state.seat = Some(Seat { dir, files, number, listener, record });
+    let sharing = wanted.sharing.clone();
+    state.seat = Some(Seat { dir, files, number, bound, contents, sharing });
     Ok(state)
 }
 
-fn sit_down(
-    wanted: &Wanted,
+/// A free seat, and who sits in the other.
+fn choose(
     name: &Name,
     dir: &Directory,
-    lock: &DirLock,
     names: &Files,
     card: &Card,
-) -> Result<(usize, Listener, Fd, Holder), Refused> {
-    let mut holders = Vec::new();
-    for seat in 0..2 {
-        holders.push(probe(dir, names, seat)?);
-    }
+) -> Result<(usize, Holder), Refused> {
+    let mut holders = vec![probe(dir, names, 0)?, probe(dir, names, 1)?];
     let free = holders.iter().position(|h| matches!(h, Holder::Nobody));
     let Some(number) = free else { return Err(in_use(name, &holders)) };
     let other = holders.swap_remove(1 - number);
@@ -250,30 +314,38 @@ fn sit_down(
             Err(Unusable::Malformed) => return Err(in_use(name, &[other])),
         }
     }
-    // What a dead holder left.
-    files::unlink(dir, &names.record(number));
-    files::unlink(dir, &names.socket(number));
-    let permission = Permission::of(&wanted.sharing)?;
-    let bytes = SeatRecord { card: card.clone(), channel: name.as_str().to_owned() }.encode();
-    let spec = Spec { len: bytes.len() as u64, allocate: false, permission, inheritable: false };
-    let wrong = |e: std::io::Error| {
-        Error::from_os(format_args!("cannot take a seat in {}", dir.path().display()), e)
+    Ok((number, other))
+}
+
+/// Takes a seat that nobody holds: removes what a dead holder left, writes the record, listens.
+fn bind(
+    dir: &Directory,
+    lock: &DirLock,
+    names: &Files,
+    number: usize,
+    contents: &[u8],
+    sharing: &Sharing,
+) -> Result<Bound> {
+    let (socket, record) = (names.socket(number), names.record(number));
+    let clear = || {
+        files::unlink(dir, &record);
+        files::unlink(dir, &socket);
     };
-    let prepared =
-        object::prepare(dir, &spec, |file| files::write_all(file, &bytes)).map_err(wrong)?;
-    let record = prepared.publish(dir, lock, &names.record(number)).map_err(wrong)?;
-    let bound = Listener::bind(dir.fd(), &names.socket(number)).and_then(|listener| {
-        files::permit(dir, &names.socket(number), &wanted.sharing)?;
-        Ok(listener)
-    });
-    match bound {
-        Ok(listener) => Ok((number, listener, record, other)),
-        Err(e) => {
-            files::unlink(dir, &names.socket(number));
-            files::unlink(dir, &names.record(number));
-            Err(wrong(e).into())
-        }
-    }
+    clear();
+    let permission = Permission::of(sharing)?;
+    let spec = Spec { len: contents.len() as u64, allocate: false, permission, inheritable: false };
+    let make = || {
+        let prepared = object::prepare(dir, &spec, |file| files::write_all(file, contents))?;
+        let held = prepared.publish(dir, lock, &record)?;
+        let listener = Listener::bind(dir.fd(), &socket)?;
+        files::permit(dir, &socket, sharing)?;
+        let watch = FileWatch::on(dir, &record).ok();
+        Ok(Bound { listener, record: held, watch })
+    };
+    make().map_err(|e: std::io::Error| {
+        clear();
+        Error::from_os(format_args!("cannot take a seat in {}", dir.path().display()), e)
+    })
 }
 
 /// Who sits there? Only the kernel says that somebody is dead.

@@ -119,6 +119,8 @@ pub(crate) struct State {
     pub(crate) again: Option<(Instant, u64)>,
     /// `accept` ran out of descriptors: try again at this time.
     pub(crate) accept_again: Option<Instant>,
+    /// The seat's files are gone and its name was locked: try again at this time.
+    pub(crate) rebind_again: Option<Instant>,
     pub(crate) pending: Vec<Pending>,
     pub(crate) session: Option<Session>,
     pub(crate) inbox: VecDeque<Inbound>,
@@ -181,6 +183,7 @@ impl State {
             connecting: None,
             again: None,
             accept_again: None,
+            rebind_again: None,
             pending: Vec::new(),
             session: None,
             inbox: VecDeque::new(),

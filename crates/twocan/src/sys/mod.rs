@@ -1,35 +1,42 @@
-//! The only operating-system calls of the crate. This file is the one place that names an operating system; each
-//! system mirrors the same file names and signatures below its folder, and `contract` holds the suite that all pass.
+//! The only operating-system calls of the crate. This file is the one place that names an operating
+//! system; each system mirrors the same file names and signatures below its folder, and `contract`
+//! holds the suite that all pass.
 //!
 //! # The contract
 //!
 //! `futex` -- sleeping on words.
-//!   - `wait(words, deadline)` compares and sleeps in one step: if a word has changed before, or is changed and woken at any
-//!     later time, it returns. Any number of words. It may return for no reason. It never returns `TimedOut` early. It uses no
-//!     processor time while nothing happens.
-//!   - `wake_all(word)` wakes all who sleep on a shared word, in all processes; `wake_all_local(word)` those of this process
-//!     on a private one, and may be called in a signal handler.
+//!   - `wait(words, deadline)` compares and sleeps in one step: if a word has changed before, or is
+//!     changed and woken at any later time, it returns. Any number of words. It may return for no
+//!     reason. It never returns `TimedOut` early. It uses no processor time while nothing happens.
+//!   - `wake_all(word)` wakes all who sleep on a shared word, in all processes;
+//!     `wake_all_local(word)` those of this process on a private one, and may be called in a signal
+//!     handler.
 //!   - `add_one_and_wake_all(word)` does both or, if the process is killed, neither.
 //!
 //! `fork` -- a handle made before a fork belongs to the parent.
 //!   - `generation()` differs between a process and its forked children. (Windows: always 0.)
 //!
 //! `fd` -- owned descriptors (Windows: handles).
-//!   - `Fd::make` and `make_all`: closed in forked children before they run any code, closed on exec. `inheritable`: neither.
+//!   - `Fd::make` and `make_all`: closed in forked children before they run any code, closed on
+//!     exec. `inheritable`: neither.
 //!   - A drop in the process that made it closes it; a drop in a forked child does nothing.
 //!
 //! `dir` -- where names live.
-//!   - `Directory::open_in(scope)` gives the one directory of the user (of the machine) or says whose it is.
-//!   - `lock(hash, patience)` excludes every other process and thread from the same hash; it ends with the process that holds
-//!     it; a holder that does not go on becomes an error that names it. `try_lock` never waits.
+//!   - `Directory::open_in(scope)` gives the one directory of the user (of the machine) or says
+//!     whose it is.
+//!   - `lock(hash, patience)` excludes every other process and thread from the same hash; it ends
+//!     with the process that holds it; a holder that does not go on becomes an error that names it.
+//!     `try_lock` never waits.
 //!
 //! `object` -- files that stand for named objects.
-//!   - `prepare` + `publish`: the name appears at once, whole and held; or not at all. What fails leaves nothing.
+//!   - `prepare` + `publish`: the name appears at once, whole and held; or not at all. What fails
+//!     leaves nothing.
 //!   - `open`: finds only what somebody holds, and holds it too; removes what nobody holds.
 //!   - `release`: the last holder's name is gone when it returns. A killed holder holds nothing.
 //!
 //! `memory` -- mapped memory.
-//!   - `Mapping`: a range for as long as it lives, zero where nothing was stored; not in forked children, unless inheritable.
+//!   - `Mapping`: a range for as long as it lives, zero where nothing was stored; not in forked
+//!     children, unless inheritable.
 //!   - `populate`: after it, loads (stores) in the range find memory.
 //!
 //! `memfd` -- regions.

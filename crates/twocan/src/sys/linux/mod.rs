@@ -16,3 +16,4 @@ pub(crate) mod random;
 pub(crate) mod socket;
 pub(crate) mod thread;
 pub(crate) mod user;
+pub(crate) mod watch;

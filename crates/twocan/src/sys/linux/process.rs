@@ -1,4 +1,5 @@
-//! Who holds what, for the words of an error or a listing. Never used to decide that somebody is dead.
+//! Who holds what, for the words of an error or a listing. Never used to decide that somebody is
+//! dead.
 
 use std::collections::HashMap;
 use std::fs;
