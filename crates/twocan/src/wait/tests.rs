@@ -195,6 +195,50 @@ impl Source for Fickle {
     }
 }
 
+/// An event that is set just before it is armed, or just after it was looked at.
+struct Sudden {
+    event: Event,
+    before_prepare: bool,
+    looks: std::cell::Cell<u32>,
+}
+
+impl Source for Sudden {
+    fn begin(&self) -> Result<u64> {
+        self.event.begin()
+    }
+    fn prepare(&self, words: &mut Vec<Word>) {
+        if self.before_prepare {
+            self.event.set().unwrap();
+        }
+        self.event.prepare(words);
+    }
+    fn ready(&self, begun: u64) -> bool {
+        let ready = self.event.ready(begun);
+        self.looks.set(self.looks.get() + 1);
+        if !self.before_prepare && self.looks.get() == 2 {
+            self.event.set().unwrap();
+        }
+        ready
+    }
+    fn take(&self, begun: u64) -> bool {
+        self.event.take(begun)
+    }
+    fn identity(&self) -> Identity {
+        self.event.identity()
+    }
+}
+
+#[test]
+fn a_set_in_any_gap_is_seen() {
+    for before_prepare in [true, false] {
+        let event = Event::anonymous(Reset::Auto).unwrap();
+        let sudden = Sudden { event, before_prepare, looks: 0.into() };
+        let start = Instant::now();
+        assert_eq!(wait_any(&[&sudden], Duration::from_secs(3)).unwrap(), Some(0));
+        assert!(start.elapsed() < Duration::from_secs(2), "it was slept over");
+    }
+}
+
 #[test]
 fn what_was_taken_is_put_back_when_one_is_gone() {
     for gone_at in 1..=3 {
