@@ -88,14 +88,14 @@ impl Stage {
 
     /// Everybody goes in peace, and nothing is left but the lock file.
     pub fn end<const N: usize>(self, peers: [Peer; N]) {
-        peers.map(Peer::finish);
+        peers.into_iter().for_each(Peer::finish);
         assert_eq!(self.files(), [".lock"], "something was left behind");
     }
 
     /// As `end`, in a story in which somebody was killed and did not come back: a corpse's files go when the next
     /// program uses the directory.
     pub fn end_with_corpses<const N: usize>(self, peers: [Peer; N]) {
-        peers.map(Peer::finish);
+        peers.into_iter().for_each(Peer::finish);
         let mut broom = self.peer("broom");
         broom.does("sweep");
         broom.finish();
