@@ -69,7 +69,7 @@ fn block(tree: &Tree, line: &str) -> Result<Option<String>, String> {
     Ok(Some(format!("```{language}\n{}\n```\n", file.text.trim_end())))
 }
 
-/// One side of a pair: the file below `src`, and what its comment says.
+/// One side of a pair: the file below `src` with the function, and what its comment says.
 type Side = (String, String);
 
 /// All sides by name, in the order of the files.
@@ -78,7 +78,11 @@ fn sides(tree: &Tree) -> BTreeMap<String, Vec<Side>> {
     for file in tree.rust() {
         let Some(short) = file.path.strip_prefix(LIBRARY) else { continue };
         let mut lines = file.text.lines().map(str::trim_start).peekable();
+        let mut function = String::new();
         while let Some(line) = lines.next() {
+            if let Some(name) = function_name(line) {
+                function = format!(", `{name}`");
+            }
             let Some(rest) = line.strip_prefix("// SYNC ") else { continue };
             let mut rest = rest.to_owned();
             while let Some(more) = lines.next_if(|line| goes_on(line)) {
@@ -90,10 +94,22 @@ fn sides(tree: &Tree) -> BTreeMap<String, Vec<Side>> {
             let says = says.trim_start_matches([':', ',', '.', ' ']);
             // The first sentence: the rest is for the reader of the code.
             let says = says.split(". ").next().unwrap_or("").trim_end_matches(['.', ' ']);
-            found.entry(name.to_owned()).or_default().push((short.to_owned(), says.to_owned()));
+            found
+                .entry(name.to_owned())
+                .or_default()
+                .push((format!("`{short}`{function}"), says.to_owned()));
         }
     }
     found
+}
+
+/// The name of the function that begins on this line.
+fn function_name(line: &str) -> Option<&str> {
+    let (before, after) = line.split_once("fn ")?;
+    let comment = before.contains("//") || before.contains('"');
+    let starts = before.is_empty() || before.ends_with(' ');
+    let name = after.split(['(', '<']).next()?;
+    (!comment && starts && name.chars().all(|c| c.is_alphanumeric() || c == '_')).then_some(name)
 }
 
 /// A further line of the same comment.
@@ -113,7 +129,7 @@ fn sync_table(tree: &Tree) -> Result<String, String> {
     for (name, sides) in all {
         for (i, (file, says)) in sides.iter().enumerate() {
             let name = if i == 0 { format!(" `{name}`") } else { String::new() };
-            out += &format!("|{name} | `{file}` | {} |\n", says.replace('|', "\\|"));
+            out += &format!("|{name} | {file} | {} |\n", says.replace('|', "\\|"));
         }
     }
     out.push('\n');
@@ -138,7 +154,7 @@ mod tests {
             table.contains("| `payload-published` | `ring/consumer.rs` | a\\|b |\n"),
             "{table}"
         );
-        assert!(table.contains("| | `ring/producer.rs` | pairs with Consumer::peek |\n"));
+        assert!(table.contains("| | `ring/producer.rs`, `f` | pairs with Consumer::peek |\n"));
     }
 
     #[test]

@@ -17,6 +17,18 @@ const HEALTHY: &str = "none";
 /// A test that runs longer has lost a wake or a message: that is a catch, by hanging.
 const TEST_TIME_MAX: Duration = Duration::from_secs(120);
 
+/// Which tests of the package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(dead_code, reason = "the table need not use all of them")]
+enum Place {
+    /// Beside the code.
+    Unit,
+    /// Beside the code, as loom models (`--cfg loom`, release).
+    Loom,
+    /// `tests/NAME.rs`.
+    Test(&'static str),
+}
+
 /// One deliberate fault and the test that must catch it.
 #[derive(Debug, Clone, Copy)]
 struct Mutant {
@@ -25,8 +37,7 @@ struct Mutant {
     /// The rule that is broken, in a few words.
     breaks: &'static str,
     package: &'static str,
-    /// An integration test file without `.rs`, or `""` for the unit tests of the library.
-    binary: &'static str,
+    place: Place,
     /// Name of the test, as for `cargo test FILTER`.
     test: &'static str,
 }
@@ -38,11 +49,14 @@ const TABLE: &[Mutant] = &[];
 pub(crate) fn mutants(which: &str) -> Result<(), String> {
     if which == "list" {
         for m in TABLE {
-            println!("{:24} {}  (caught by {} {})", m.name, m.breaks, place(m), m.test);
+            println!("{:24} {}", m.name, m.breaks);
+            println!("{:24} caught by {:?} {} of {}", "", m.place, m.test, m.package);
         }
         return Ok(());
     }
-    compare(&Tree::read())?;
+    if which == "all" {
+        compare(&Tree::read())?;
+    }
     let chosen: Vec<&Mutant> = TABLE.iter().filter(|m| which == "all" || m.name == which).collect();
     if chosen.is_empty() && which != "all" {
         return Err(format!("there is no mutant \"{which}\"; `cargo xtask mutants list` has all"));
@@ -52,7 +66,7 @@ pub(crate) fn mutants(which: &str) -> Result<(), String> {
     for m in chosen {
         // A test that fails anyway catches nothing: it must pass on the healthy code, in this very
         // build.
-        if healthy.insert((m.package, m.binary, m.test)) {
+        if healthy.insert((m.package, m.place, m.test)) {
             match run(m, HEALTHY)? {
                 Verdict::Passed => {}
                 other => return Err(format!("{}: {other:?} without any fault", m.test)),
@@ -82,11 +96,6 @@ enum Verdict {
     NoSuchTest,
 }
 
-fn place(m: &Mutant) -> String {
-    let binary = if m.binary.is_empty() { "unit tests" } else { m.binary };
-    format!("{}, {binary}:", m.package)
-}
-
 /// A stand-in for rustc that adds the fault. cargo calls it for the workspace's own crates only and
 /// keeps what it makes apart by its path: the dependencies are built once for all faults, which
 /// `RUSTFLAGS` would not give.
@@ -109,12 +118,20 @@ fn compiler(fault: &str) -> std::io::Result<String> {
 /// Builds with the fault, then runs the test with a time limit.
 fn run(m: &Mutant, fault: &str) -> Result<Verdict, String> {
     let compiler = compiler(fault).map_err(|e| format!("cannot prepare {fault}: {e}"))?;
+    let folder = target().join("mutants").display().to_string();
     let command = |more: &[&str]| {
-        let binary: &[&str] = if m.binary.is_empty() { &["--lib"] } else { &["--test", m.binary] };
-        let args = [&["test", "--quiet", "-p", m.package], binary, more].concat();
-        let folder = target().join("mutants").display().to_string();
+        let place: &[&str] = match &m.place {
+            Place::Unit => &["--lib"],
+            Place::Loom => &["--lib", "--release"],
+            Place::Test(file) => &["--test", file],
+        };
+        let args = [&["test", "--quiet", "-p", m.package], place, more].concat();
         let env = [("RUSTC_WORKSPACE_WRAPPER", &*compiler), ("CARGO_TARGET_DIR", &*folder)];
-        cargo(&args, &env)
+        let mut command = cargo(&args, &env);
+        if m.place == Place::Loom {
+            command.env("RUSTFLAGS", "--cfg loom");
+        }
+        command
     };
     let mut build = command(&["--no-run"]);
     match build.status() {

@@ -65,7 +65,7 @@ pub fn list() -> Result<Vec<Listed>> {
 
 fn objects(dir: &Directory) -> Vec<Listed> {
     let held = named::held(dir);
-    let ids: Vec<_> = held.iter().map(|entry| entry.look.id).collect();
+    let ids: Vec<_> = held.iter().map(|e| (e.look.id, e.file_name.as_str())).collect();
     let mut holders = process::holders(&ids);
     let listed = held.into_iter().map(|entry| Listed {
         name: entry.name,

@@ -272,7 +272,9 @@ fn not_found(kind: Kind, name: &Name) -> Error {
 }
 
 fn exists(kind: Kind, name: &Name, look: Look) -> Error {
-    let holders = process::holders(&[look.id]).remove(&look.id).unwrap_or_default();
+    let file_name = kind.file_name(name);
+    let holders = process::holders(&[(look.id, &file_name)]);
+    let holders = holders.get(&look.id).cloned().unwrap_or_default();
     let mut cause = format!("{} named {name} exists", kind.with_article());
     if !holders.is_empty() {
         let pids: Vec<String> = holders.iter().map(|pid| format!("pid {pid}")).collect();
@@ -342,6 +344,7 @@ pub(crate) struct Entry {
     pub(crate) kind: Kind,
     /// The name, or the stem of the file name if the name was too long to be kept.
     pub(crate) name: String,
+    pub(crate) file_name: String,
     pub(crate) look: Look,
 }
 
@@ -352,7 +355,7 @@ pub(crate) fn held(dir: &Directory) -> Vec<Entry> {
         let Some((kind, _, name)) = decode(&file_name) else { continue };
         let Some(look) = object::look(dir, &file_name) else { continue };
         if look.held {
-            found.push(Entry { kind, name, look });
+            found.push(Entry { kind, name, file_name, look });
         }
     }
     found

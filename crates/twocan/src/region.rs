@@ -40,7 +40,11 @@ struct Region {
 
 /// A region that this end made and alone may write.
 #[derive(Debug)]
-pub(crate) struct OwnRegion(Region);
+pub(crate) struct OwnRegion {
+    region: Region,
+    /// Behind the last record, padding included. Private to the process: the peer finds its way by the stamps.
+    head: AtomicU64,
+}
 
 /// A region of the other seat, or of a predecessor in our own: read-only.
 #[derive(Debug)]
@@ -78,30 +82,41 @@ impl OwnRegion {
         let shape = Shape { id, capacity: capacity as u64, start: shape_start };
         assert!(shape.is_sane(), "the options have been checked");
         let (fd, mapping) = memfd::create_sealed(RING_AT + capacity)?;
-        let region = OwnRegion(Region { mapping, shape, fd });
-        let identity = &region.0.header().identity;
+        let region = Region { mapping, shape, fd };
+        let identity = &region.header().identity;
         identity.magic.store(MAGIC, Ordering::Relaxed);
         identity.version.store(VERSION, Ordering::Relaxed);
         identity.fingerprint.store(fingerprint(), Ordering::Relaxed);
         identity.id.store(id, Ordering::Relaxed);
         identity.capacity.store(shape.capacity, Ordering::Relaxed);
         identity.start.store(shape.start, Ordering::Relaxed);
-        Ok(region)
+        Ok(OwnRegion { region, head: AtomicU64::new(shape_start) })
     }
 
     pub(crate) fn shape(&self) -> Shape {
-        self.0.shape
+        self.region.shape
     }
 
     pub(crate) fn fd(&self) -> &Fd {
-        &self.0.fd
+        &self.region.fd
+    }
+
+    /// Where this end's records end, padding included. At least as new as anything the peer can have seen.
+    pub(crate) fn head(&self) -> u64 {
+        // SYNC own-head: stored before the stamp that the peer saw before it acknowledged.
+        self.head.load(Ordering::Acquire)
+    }
+
+    /// Touches all of it now. The memory is there already, so nothing can fail that matters.
+    pub(crate) fn populate(&self) {
+        let _ = self.0.mapping.populate(0, self.0.mapping.len(), true);
     }
 
     /// The payload of a reserved record.
     pub(crate) fn payload(&self, at: usize, len: usize) -> &[u8] {
         // SAFETY: inside the mapping (checked by `at`); only this process can write it, and the record has not been
         // published: its one writer is the sending half, which the caller borrows.
-        unsafe { std::slice::from_raw_parts(self.0.at(at, len), len) }
+        unsafe { std::slice::from_raw_parts(self.region.at(at, len), len) }
     }
 
     /// The payload of a reserved record, to be written in place. The caller is the only producer of this region and
@@ -110,7 +125,7 @@ impl OwnRegion {
     #[allow(clippy::mut_from_ref)]
     pub(crate) fn payload_mut(&self, at: usize, len: usize) -> &mut [u8] {
         // SAFETY: inside the mapping (checked by `at`), and exclusive by what the caller promises above.
-        unsafe { std::slice::from_raw_parts_mut(self.0.at(at, len), len) }
+        unsafe { std::slice::from_raw_parts_mut(self.region.at(at, len), len) }
     }
 }
 
@@ -142,6 +157,11 @@ impl PeerRegion {
         &self.0.fd
     }
 
+    /// Touches all of it now, for reading.
+    pub(crate) fn populate(&self) {
+        let _ = self.0.mapping.populate(0, self.0.mapping.len(), false);
+    }
+
     /// The payload bytes where they lie.
     pub(crate) fn payload(&self, at: usize, len: usize) -> *const [u8] {
         std::ptr::slice_from_raw_parts(self.0.at(at, len), len)
@@ -150,17 +170,17 @@ impl PeerRegion {
 
 impl Memory for OwnRegion {
     fn header(&self) -> &Header {
-        self.0.header()
+        self.region.header()
     }
     fn capacity(&self) -> usize {
-        self.0.shape.capacity as usize
+        self.region.shape.capacity as usize
     }
     #[inline]
     fn word(&self, at: usize) -> &AtomicU64 {
-        self.0.word(at)
+        self.region.word(at)
     }
     fn copy_out(&self, at: usize, to: &mut [u8]) {
-        self.0.copy_out(at, to);
+        self.region.copy_out(at, to);
     }
 }
 
@@ -170,7 +190,12 @@ impl MemoryMut for OwnRegion {
         // SAFETY: the target range lies inside the mapping (checked by `at`), which is ours to write; payloads
         // and their parts start at multiples of 8; `from` cannot overlap the ring, as no safe reference into it
         // outlives a Loan.
-        unsafe { raw::copy_in(from, self.0.at(at, from.len())) }
+        unsafe { raw::copy_in(from, self.region.at(at, from.len())) }
+    }
+    #[inline]
+    fn head_moves(&self, head: u64) {
+        // SYNC own-head: pairs with the check of a last acknowledgement, by way of the stamp stored after this.
+        self.head.store(head, Ordering::Release);
     }
 }
 

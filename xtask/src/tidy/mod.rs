@@ -34,13 +34,14 @@ impl fmt::Display for Finding {
 type Rule = fn(&Tree) -> Vec<Finding>;
 
 /// All rules, in the order in which they report.
-const RULES: [(&str, Rule); 12] = [
+const RULES: [(&str, Rule); 13] = [
     ("file length", rust::file_length),
     ("columns", rust::columns),
     ("rooms of unsafe", rust::unsafe_rooms),
     ("rooms of the operating system", rust::system_rooms),
     ("rooms of extern", rust::extern_rooms),
     ("one source of atomics", rust::atomics),
+    ("orderings come in pairs", rust::paired_orderings),
     ("ignored tests have a reason", rust::ignored),
     ("nothing left to do", rust::leftovers),
     ("no machine paths", documents::machine_paths),

@@ -7,6 +7,8 @@ use crate::files::{File, Tree};
 const FILE_LINES_WARN: usize = 400;
 const FILE_LINES_MAX: usize = 600;
 const COLUMNS_MAX: usize = 100;
+/// How far above an ordering its SYNC comment may stand.
+const SYNC_LINES: usize = 8;
 
 const LIBRARY: &str = "crates/twocan/src/";
 
@@ -148,6 +150,34 @@ pub(crate) fn atomics(tree: &Tree) -> Vec<Finding> {
     tree.rust().filter(outside).flat_map(|f| lines(f, says, names)).collect()
 }
 
+/// An ordering stronger than Relaxed has its `// SYNC name` a few lines above. The system's room
+/// keeps its words to itself; tests may be stronger than they need.
+pub(crate) fn paired_orderings(tree: &Tree) -> Vec<Finding> {
+    let strong = |line: &str| {
+        let words = ["Acquire", "Release", "AcqRel", "SeqCst"];
+        words.iter().any(|word| line.contains(&format!("Ordering::{word}")))
+    };
+    let concerned = |f: &&File| {
+        let outside = f.path.starts_with(SYSTEM) || f.path.ends_with("/tests.rs");
+        f.path.starts_with(LIBRARY) && !outside
+    };
+    let mut found = Vec::new();
+    for file in tree.rust().filter(concerned) {
+        let said: Vec<&str> = file.text.lines().collect();
+        let code = code(&file.text);
+        let tests = said.iter().position(|line| line.starts_with("#[cfg(test)]"));
+        for (at, _) in code.lines().enumerate().filter(|(_, line)| strong(line)) {
+            let above = &said[at.saturating_sub(SYNC_LINES)..at];
+            let named = above.iter().any(|line| line.contains("// SYNC "));
+            if !named && tests.is_none_or(|tests| at < tests) {
+                let says = "an ordering without its `// SYNC name` comment";
+                found.push(Finding::error(&file.path, at + 1, says));
+            }
+        }
+    }
+    found
+}
+
 /// `#[ignore]` says why.
 pub(crate) fn ignored(tree: &Tree) -> Vec<Finding> {
     let says = "an ignored test without a reason: #[ignore = \"..\"]";
@@ -222,6 +252,21 @@ mod tests {
         assert_eq!(errors(atomics, ATOMICS, text), 0);
         assert_eq!(errors(atomics, "crates/twocan/src/event/tests.rs", text), 0);
         assert_eq!(errors(atomics, "crates/twocan-cli/src/main.rs", text), 0);
+    }
+
+    #[test]
+    fn orderings_name_their_pair() {
+        let path = "crates/twocan/src/ring/producer.rs";
+        let store = "word.store(1, Ordering::Release);\n";
+        assert_eq!(errors(paired_orderings, path, store), 1);
+        assert_eq!(errors(paired_orderings, path, &format!("// SYNC a: pairs with b\n{store}")), 0);
+        let far = format!("// SYNC a\n{}{store}", "x();\n".repeat(SYNC_LINES));
+        assert_eq!(errors(paired_orderings, path, &far), 1);
+        assert_eq!(
+            errors(paired_orderings, path, &format!("#[cfg(test)]\nmod t {{}}\n{store}")),
+            0
+        );
+        assert_eq!(errors(paired_orderings, path, "word.load(Ordering::Relaxed);\n"), 0);
     }
 
     #[test]

@@ -357,7 +357,6 @@ impl Sender {
     /// After publishing: the fence, and the wake if somebody sleeps.
     #[inline]
     pub(super) fn announce(&mut self) {
-        self.owner.published(self.ring.head());
         park::published();
         if self.owner.news() != self.news {
             self.refresh();
@@ -567,7 +566,9 @@ impl Sender {
 
     /// Everything this half has sent was taken.
     pub(super) fn wait_taken(&mut self, until: Until<'_>) -> Result<(), SendError> {
-        let last = self.last.map_or(self.ring.acked(), |_| self.ring.head());
+        // Not up to the ring's head: padding for a message that was then refused, and what is left of a long one that
+        // was given up, may stay unread for ever.
+        let last = self.last.map_or(self.ring.acked(), |seq| seq.position.wrapping_add(LINE as u64));
         self.wait_credit(last, &until, false)
     }
 

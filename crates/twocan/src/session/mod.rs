@@ -51,8 +51,6 @@ pub(crate) struct End {
     news: AtomicU64,
     /// What this end's sleepers sleep on besides the peer's bell; changed after `news`.
     local: AtomicU32,
-    /// Behind the last published record. Written by the sending half.
-    head: AtomicU64,
     /// Own records before this are acknowledged, as far as the sending half has looked.
     acked: AtomicU64,
     sleepers: [Mutex<Sleepers>; 2],
@@ -77,7 +75,6 @@ impl End {
             name,
             news: AtomicU64::new(1),
             local: AtomicU32::new(0),
-            head: AtomicU64::new(start),
             acked: AtomicU64::new(start),
             sleepers: Default::default(),
             state: Mutex::new(state),
@@ -127,18 +124,6 @@ impl End {
             return None;
         }
         self.lock().session.as_ref().map(|s| s.info.clone())
-    }
-
-    /// The sending half has published up to `head`.
-    #[inline]
-    pub(crate) fn published(&self, head: u64) {
-        // SYNC own-head: pairs with the watcher's check of a last acknowledgement.
-        self.head.store(head, Ordering::Release);
-    }
-
-    pub(crate) fn head(&self) -> u64 {
-        // SYNC own-head
-        self.head.load(Ordering::Acquire)
     }
 
     pub(crate) fn credited(&self, acked: u64) {
@@ -289,7 +274,7 @@ impl End {
             return;
         }
         // SYNC end-word: pairs with the receiver's look at an empty ring.
-        end.store(self.head() | reason, Ordering::Release);
+        end.store(self.own.head() | reason, Ordering::Release);
         self.wake_both_of_peer();
     }
 
@@ -330,6 +315,20 @@ impl End {
     pub(crate) fn goodbye(&self) {
         if !self.is_forked() {
             self.set_end(END_GOODBYE);
+        }
+    }
+
+    /// Nobody holds what was sent, and it goes with this end: worth a line in a log.
+    fn warn_of_loss(&self) {
+        if self.is_forked() {
+            return;
+        }
+        let state = self.lock();
+        if state.session.is_none() && state.acked != self.head() {
+            crate::note!(
+                "{}: messages that nobody had taken are gone; close() would have waited",
+                self.name.as_deref().unwrap_or("(pair)")
+            );
         }
     }
 
@@ -385,6 +384,7 @@ impl Drop for Owner {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             self.0.goodbye();
+            self.0.warn_of_loss();
         }
         self.0.leave();
     }
@@ -423,7 +423,7 @@ fn nameless(
     process: Option<Process>,
 ) -> Result<Arc<Owner>> {
     let (own, card) = wanted.make()?;
-    let mut state = State::new(own.shape(), wanted.receives());
+    let mut state = State::new(own.shape(), wanted);
     state.nameless = true;
     let process = process.unwrap_or_else(|| connection.process());
     state.pending.push(state::Pending::new(connection, process));
@@ -437,7 +437,7 @@ fn nameless_newcomer(
     introduce: bool,
 ) -> Result<Arc<Owner>> {
     let (own, card) = wanted.make()?;
-    let mut state = State::new(own.shape(), wanted.receives());
+    let mut state = State::new(own.shape(), wanted);
     state.nameless = true;
     let process = connection.process();
     state.connecting = Some(state::Connecting::new(connection, process, None, introduce));

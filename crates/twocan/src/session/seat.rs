@@ -33,6 +33,7 @@ pub(crate) struct Wanted {
     pub(crate) direction: Direction,
     pub(crate) capacity: usize,
     pub(crate) max_message: usize,
+    pub(crate) prefault: bool,
     pub(crate) sharing: Sharing,
     pub(crate) scope: Scope,
 }
@@ -61,6 +62,9 @@ impl Wanted {
         // A random beginning: counters wrap in some of the tests of every run, not after centuries.
         let start = start & !(LINE as u64 - 1);
         let own = OwnRegion::create(capacity, start, id)?;
+        if self.prefault {
+            own.populate();
+        }
         let card = Card {
             direction: self.direction,
             max_message: self.max_message as u64,
@@ -274,7 +278,7 @@ fn take_seat(wanted: &Wanted, name: &Name, card: &Card) -> Result<State, Refused
     let contents = SeatRecord { card: card.clone(), channel: name.as_str().to_owned() }.encode();
     let (number, other) = choose(name, &dir, &files, card)?;
     let bound = bind(&dir, &lock, &files, number, &contents, &wanted.sharing)?;
-    let mut state = State::new(card.region, wanted.receives());
+    let mut state = State::new(card.region, wanted);
     match other {
         Holder::Somebody { connection: Some((connection, process)), record } => {
             let whom = record.as_ref().ok().map(|r| r.card.region.id);

@@ -1,6 +1,6 @@
 //! What an end knows: its session, the two lists of regions, and who waits at its door. No system calls here.
 
-use super::seat::Seat;
+use super::seat::{Seat, Wanted};
 use super::wire::{Hello, Listed, MAX_REGIONS};
 use crate::error::Violation;
 use crate::layout::LINE;
@@ -113,6 +113,8 @@ pub(crate) struct State {
     /// Without a name nobody can come after the first peer.
     pub(crate) nameless: bool,
     pub(crate) receives: bool,
+    /// Touch the memory of regions when they come.
+    pub(crate) prefault: bool,
     pub(crate) seat: Option<Seat>,
     pub(crate) connecting: Option<Connecting>,
     /// The earlier end's queue was full, or it cut us off: try again at this time, if it is still that end.
@@ -174,11 +176,12 @@ pub(crate) struct RxView {
 }
 
 impl State {
-    pub(crate) fn new(own: Shape, receives: bool) -> State {
+    pub(crate) fn new(own: Shape, wanted: &Wanted) -> State {
         State {
             closed: false,
             nameless: false,
-            receives,
+            receives: wanted.receives(),
+            prefault: wanted.prefault,
             seat: None,
             connecting: None,
             again: None,
@@ -300,6 +303,9 @@ impl State {
         met: Option<PeerInfo>,
     ) {
         self.other_generation = self.other_generation.max(generation);
+        if self.prefault {
+            region.populate();
+        }
         if self.receives {
             let gone = met.is_none().then_some(Departed::Died);
             let read = Arc::new(AtomicU64::new(position));

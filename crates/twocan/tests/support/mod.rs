@@ -77,6 +77,15 @@ impl Child {
         writeln!(input, "{line}").unwrap();
     }
 
+    /// Returns when the thread that plays the role sleeps in a futex.
+    pub(crate) fn until_asleep(&self) {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        for task in tasks {
+            let tid = task.unwrap().file_name().to_str().unwrap().parse().unwrap();
+            until_asleep(self.pid(), tid);
+        }
+    }
+
     /// Kill -9, and wait until the kernel has cleaned up.
     pub(crate) fn kill(mut self) {
         self.process.kill().unwrap();
@@ -97,6 +106,21 @@ impl Drop for Child {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Returns when a thread of a process sleeps in the kernel's futex (or, where the kernel does not
+/// show this, sleeps for a while).
+pub(crate) fn until_asleep(pid: u32, tid: u32) {
+    const LOOKS: u32 = 20;
+    let task = format!("/proc/{pid}/task/{tid}");
+    let mut looks = 0;
+    eventually("it sleeps", || {
+        let read = |file: &str| std::fs::read_to_string(format!("{task}/{file}"));
+        let (stat, wchan) = (read("stat").unwrap_or_default(), read("wchan").unwrap_or_default());
+        let asleep = stat.rsplit(')').next().is_some_and(|s| s.trim_start().starts_with('S'));
+        looks = if asleep { looks + 1 } else { 0 };
+        asleep && wchan.contains("futex") || looks > LOOKS
+    });
 }
 
 /// In the child: the role and its arguments. `None` = not started by a test.

@@ -400,3 +400,6 @@ pub(crate) fn release(dir: &Directory, hash: u128, file_name: &str, file: Fd, in
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,6 +72,9 @@ pub(super) fn one_thread_each(words: &[Word], deadline: Option<Instant>) -> Outc
         // M_MARK_LATE in fallback.pml.
         fence(Ordering::SeqCst);
         if done.load(Ordering::Acquire) == 0 {
+            // Tests hold it up where a wake is lost.
+            #[cfg(test)]
+            std::thread::sleep(Duration::from_micros(300));
             wait_one(word, None);
         }
         done.store(1, Ordering::Release);
@@ -125,4 +128,27 @@ fn earlier(deadline: Option<Instant>, nap: Duration) -> Option<Instant> {
 /// The end of a nap is no time-out of the caller's.
 fn real_timeout(outcome: Outcome, limit: Option<Instant>, deadline: Option<Instant>) -> Outcome {
     if outcome == Outcome::TimedOut && limit != deadline { Outcome::Woken } else { outcome }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_futex_waitv_all_helpers_leave() {
+        // Whoever finds his word changed frees the others at each moment of their falling asleep.
+        let words: Vec<AtomicU32> = (0..6).map(|_| AtomicU32::new(0)).collect();
+        for round in 0..60_usize {
+            let changed = round % words.len();
+            let expected = |i| u32::from(i == changed);
+            let make = |(i, w)| Word::local(w, expected(i));
+            let list: Vec<Word> = words.iter().enumerate().map(make).collect();
+            let deadline = Instant::now() + Duration::from_secs(20);
+            assert_ne!(one_thread_each(&list, Some(deadline)), Outcome::TimedOut);
+        }
+        let list: Vec<Word> = words.iter().map(|w| Word::shared(w, 0)).collect();
+        let deadline = Instant::now() + Duration::from_millis(20);
+        assert_eq!(one_thread_each(&list, Some(deadline)), Outcome::TimedOut);
+        assert!(Instant::now() >= deadline);
+    }
 }
