@@ -13,7 +13,7 @@ struct Tmux<'a> {
 
 impl<'a> Tmux<'a> {
     fn start(place: &'a Place) -> Option<Tmux<'a>> {
-        let socket = place.dir.path().join("tmux.lock").to_str().unwrap().to_owned();
+        let socket = place.dir.path().join("tmux").to_str().unwrap().to_owned();
         let tmux = Tmux { place, socket };
         if Command::new("tmux").arg("-V").output().is_err() {
             println!("skipped: tmux is not installed");
@@ -31,7 +31,7 @@ impl<'a> Tmux<'a> {
     fn tmux(&self, args: &[&str]) -> Output {
         let mut command = Command::new("tmux");
         command.args(["-u", "-f", "/dev/null", "-S", &self.socket]).args(args);
-        command.env("TWOCAN_DIR", self.place.dir.path()).env_remove("TMUX");
+        command.env("TWOCAN_DIR", self.place.names()).env_remove("TMUX");
         command.env("LANG", "C.UTF-8").env("LC_ALL", "C.UTF-8").env("PS1", "$ ").env("TZ", "UTC");
         command.output().unwrap()
     }
