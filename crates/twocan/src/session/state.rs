@@ -152,6 +152,8 @@ pub(crate) struct TxView {
     pub(crate) departure: Option<(u64, Departed)>,
     /// Nobody can come any more.
     pub(crate) alone_for_ever: bool,
+    /// Regions of predecessors were still unread.
+    pub(crate) predecessors: bool,
 }
 
 /// The region that the receiving half reads.
@@ -217,6 +219,7 @@ impl State {
             taken: self.taken,
             departure: self.departure,
             alone_for_ever: self.alone_for_ever(),
+            predecessors: !self.outbox.is_empty(),
         }
     }
 

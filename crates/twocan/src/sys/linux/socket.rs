@@ -1,6 +1,7 @@
 //! Seats and sessions: sockets that keep messages apart and carry descriptors.
 
 use super::fd::Fd;
+use crate::Sharing;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
@@ -123,10 +124,13 @@ impl Connection {
 
     /// A connection that this process inherited under the number `raw`; `None` if there is none of the right kind.
     pub(crate) fn inherited(raw: i32) -> Option<Connection> {
+        if raw <= 2 {
+            return None;
+        }
         // SAFETY: only looked at while borrowed here; a closed or foreign number makes the calls below fail.
         let seen = unsafe { BorrowedFd::borrow_raw(raw) };
         let kind = rustix::net::sockopt::socket_type(seen).ok()?;
-        if raw <= 2 || kind != SocketType::SEQPACKET {
+        if kind != SocketType::SEQPACKET {
             return None;
         }
         rustix::io::fcntl_setfd(seen, rustix::io::FdFlags::CLOEXEC).ok()?;
@@ -277,6 +281,17 @@ impl Process {
             let mut fds = [PollFd::new(fd, PollFlags::IN)];
             matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1))
         })
+    }
+
+    /// May a process of its user be at the other end? Permissions of files have decided for groups.
+    pub(crate) fn is_welcome(&self, sharing: &Sharing) -> bool {
+        let own = |uid| uid == super::user::me() || uid == 0;
+        *sharing != Sharing::CurrentUser || self.uid.is_some_and(own)
+    }
+
+    /// Its user, for the words of an error.
+    pub(crate) fn owner_name(&self) -> String {
+        self.uid.map_or("nobody knows whom".to_owned(), super::user::name_of)
     }
 
     pub(crate) fn pidfd(&self) -> Option<&Fd> {
