@@ -29,7 +29,7 @@ impl Source for Receiver {
     }
     fn prepare(&self, words: &mut Vec<Word>) {
         self.ack_shared();
-        self.owner().prepare(Half::Receiver, self.live().as_ref(), words);
+        self.owner().prepare_fresh(Half::Receiver, words);
     }
     fn ready(&self, _: u64) -> bool {
         self.is_ready()
@@ -60,8 +60,7 @@ impl Source for Room<'_> {
         begin(self.sender.owner())
     }
     fn prepare(&self, words: &mut Vec<Word>) {
-        let owner = self.sender.owner();
-        owner.prepare(Half::Sender, owner.tx_view().1.peer.as_ref(), words);
+        self.sender.owner().prepare_fresh(Half::Sender, words);
     }
     fn ready(&self, _: u64) -> bool {
         self.sender.has_room_now(self.len) || self.sender.has_unreported_departure()
@@ -92,8 +91,7 @@ impl Source for Acknowledged<'_> {
         begin(self.sender.owner())
     }
     fn prepare(&self, words: &mut Vec<Word>) {
-        let owner = self.sender.owner();
-        owner.prepare(Half::Sender, owner.tx_view().1.peer.as_ref(), words);
+        self.sender.owner().prepare_fresh(Half::Sender, words);
     }
     fn ready(&self, _: u64) -> bool {
         self.sender.is_acknowledged(self.seq)

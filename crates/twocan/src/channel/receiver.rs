@@ -670,11 +670,6 @@ impl Receiver {
             && end & !END_REASON == position
     }
 
-    /// The live peer on whose bell this half sleeps, if it reads that peer's region now.
-    pub(super) fn live(&self) -> Option<Arc<PeerRegion>> {
-        self.owner.rx_view().1.live
-    }
-
     fn pause(&mut self, until: &Until<'_>) {
         let live = self.view.live.clone();
         let look = |rx: &Receiver| {

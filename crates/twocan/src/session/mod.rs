@@ -240,10 +240,34 @@ impl End {
         peer: Option<&Arc<PeerRegion>>,
         words: &mut Vec<futex::Word>,
     ) {
+        // SYNC local-word: pairs with `tell`; read before the look.
+        let local = futex::Word::local(&self.local, self.local.load(Ordering::Acquire));
+        self.arm(half, peer, local, words);
+    }
+
+    /// As `prepare`, for waits on `&self` that have no view of their own: the session is asked for after the local
+    /// word was read. A session that comes in between changes that word, and the sleep ends at once; the other way
+    /// round the waiter would sleep without the new peer's bell.
+    pub(crate) fn prepare_fresh(&self, half: Half, words: &mut Vec<futex::Word>) {
+        // SYNC local-word
+        let local = futex::Word::local(&self.local, self.local.load(Ordering::Acquire));
+        let peer = self.lock().session.as_ref().map(|s| s.region.clone());
+        self.arm(half, peer.as_ref(), local, words);
+    }
+
+    fn arm(
+        &self,
+        half: Half,
+        peer: Option<&Arc<PeerRegion>>,
+        local: futex::Word,
+        words: &mut Vec<futex::Word>,
+    ) {
         let mut sleepers = self.sleepers(half);
         if let Some(peer) = peer {
             // Stays mapped while somebody may sleep on its bell.
-            sleepers.kept.push(peer.clone());
+            if !sleepers.kept.iter().any(|kept| Arc::ptr_eq(kept, peer)) {
+                sleepers.kept.push(peer.clone());
+            }
             let header = peer.header();
             let bell = match half {
                 Half::Receiver => &header.bell_rx,
@@ -252,8 +276,7 @@ impl End {
             // SYNC bell: pairs with `change`; read before the arm.
             words.push(futex::Word::shared(bell, bell.load(Ordering::Acquire)));
         }
-        // SYNC local-word: pairs with `tell`; read before the look.
-        words.push(futex::Word::local(&self.local, self.local.load(Ordering::Acquire)));
+        words.push(local);
         sleepers.arming.arm(self.arm_word(half), crate::park::MODE_FUTEX);
     }
 
