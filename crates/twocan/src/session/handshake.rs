@@ -113,6 +113,8 @@ impl End {
             }
             return true;
         }
+        // The death first, then the look: a WELCOME may have been queued just before it, and then we are the survivor.
+        let dead = connecting.process.is_dead();
         let lost = match connecting.connection.recv(MAX_WIRE) {
             Received::Message(bytes, fds) => {
                 let Some(connecting) = state.connecting.take() else { return false };
@@ -123,7 +125,7 @@ impl End {
                 }
                 return true;
             }
-            Received::Nothing => connecting.process.is_dead(),
+            Received::Nothing => dead,
             Received::End => true,
             Received::Oversized => {
                 state.connecting = None;
