@@ -110,6 +110,10 @@ impl End {
             connecting.said_hello = true;
             if self.say_hello(connecting).is_err() {
                 crate::note!("{}: HELLO could not be queued", self.shown_name());
+                if state.nameless {
+                    state.connecting = None; // nobody closes it for us
+                    self.perhaps_alone(state);
+                }
             }
             return true;
         }
@@ -121,6 +125,7 @@ impl End {
                 if let Err(violation) = self.welcomed(state, connecting, &bytes, fds) {
                     crate::note!("{}: unusable WELCOME: {violation}", self.shown_name());
                     state.departure = Some((state.epoch, Departed::Misbehaved(violation)));
+                    self.perhaps_alone(state);
                     self.tell();
                 }
                 return true;
@@ -129,6 +134,7 @@ impl End {
             Received::End => true,
             Received::Oversized => {
                 state.connecting = None;
+                self.perhaps_alone(state);
                 return true;
             }
         };
@@ -140,6 +146,7 @@ impl End {
         if let (Some(whom), false) = (connecting.whom, connecting.process.is_dead()) {
             state.again = Some((Instant::now() + PAUSE, whom));
         }
+        self.perhaps_alone(state);
         self.tell();
         true
     }
@@ -278,7 +285,7 @@ impl End {
         });
         let left = state.pending.len() != before;
         if left && nameless {
-            self.tell(); // the only one that could come has gone
+            self.perhaps_alone(state); // the only one that could come has gone
         }
         moved || left
     }
@@ -309,9 +316,7 @@ impl End {
         state.again = None;
         if let Err(why) = self.welcome(state, pending) {
             crate::note!("{}: newcomer not answered: {why}", self.shown_name());
-            if state.nameless {
-                self.tell();
-            }
+            self.perhaps_alone(state);
         }
         true
     }
@@ -379,6 +384,14 @@ impl End {
         state.install(generation, region, start, Some(info));
         self.tell();
         Ok(())
+    }
+
+    /// A nameless end to which nobody can come any more says so, also if it never met anybody.
+    fn perhaps_alone(&self, state: &mut State) {
+        if state.alone_for_ever() {
+            state.departure.get_or_insert((state.epoch, Departed::Closed));
+            self.tell();
+        }
     }
 
     // ---- small things -----------------------------------------------------------------------------------

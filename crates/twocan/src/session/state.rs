@@ -194,7 +194,7 @@ impl State {
         }
     }
 
-    fn alone_for_ever(&self) -> bool {
+    pub(crate) fn alone_for_ever(&self) -> bool {
         self.nameless
             && self.session.is_none()
             && self.connecting.is_none()
