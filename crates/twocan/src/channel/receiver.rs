@@ -667,7 +667,7 @@ impl Receiver {
         let end = front.region.header().end.load(Ordering::Acquire);
         self.finished != front.generation
             && end & END_REASON == END_FINISHED
-            && end & !END_REASON == position
+            && reached(position, end & !END_REASON)
     }
 
     fn pause(&mut self, until: &Until<'_>) {

@@ -609,6 +609,8 @@ impl Drop for Sender {
         if std::thread::panicking() {
             return;
         }
+        // A padding that no message followed was not announced: the end stands behind it.
+        self.owner.published(self.ring.head());
         if self.attached { self.owner.goodbye() } else { self.owner.finish() }
     }
 }
