@@ -75,7 +75,9 @@ impl Sender {
     fn write_fragment(&mut self, message: &[u8], progress: &mut Progress) -> bool {
         let rest = &message[progress.written..];
         let max = self.fragment_len();
-        let (own, ring) = self.own_and_ring();
+        let (owner, ring) = self.owner_and_ring();
+        let own = &owner.own;
+        let say = |head| owner.published(head);
         let pushed = match progress.first {
             None => {
                 let n = rest.len().min(max - FIRST_HEAD);
@@ -88,7 +90,7 @@ impl Sender {
                     let mut head = [0; FIRST_HEAD];
                     head[..8].copy_from_slice(&number.to_le_bytes());
                     head[8..].copy_from_slice(&(message.len() as u64).to_le_bytes());
-                    let first = ring.push(own, Kind::First, [&head, &rest[..n]]);
+                    let first = ring.push_said(own, Kind::First, [&head, &rest[..n]], say);
                     debug_assert!(first.is_ok(), "reserved above");
                     (progress.number, progress.first) = (number, Some(slot.position));
                     n
@@ -97,7 +99,7 @@ impl Sender {
             Some(_) => {
                 let n = rest.len().min(max);
                 let kind = if n == rest.len() { Kind::Last } else { Kind::Middle };
-                ring.push(own, kind, [&[], &rest[..n]]).map(|_| n)
+                ring.push_said(own, kind, [&[], &rest[..n]], say).map(|_| n)
             }
         };
         let Ok(n) = pushed else { return false };

@@ -3,9 +3,9 @@
 use super::conditions::{Acknowledged, PeerChange, Room};
 use super::{ByteWriter, Direction, Loan, Seq, Spin};
 use crate::error::Violation;
-use crate::layout::{END_FINISHED, Kind, LINE};
+use crate::layout::{END_FINISHED, Kind, LINE, record_size};
 use crate::park::{self, Woken};
-use crate::region::{OwnRegion, PeerRegion};
+use crate::region::PeerRegion;
 use crate::ring::{Consumer, Memory, Peek, Producer, Slot, reached};
 use crate::session::{Departed, Half, Owner, TxView};
 use crate::spin::Spinner;
@@ -335,7 +335,9 @@ impl Sender {
 
     #[inline]
     fn write(&mut self, message: &[u8]) -> Option<Seq> {
-        let position = self.ring.push(&self.owner.own, Kind::Data, [&[], message]).ok()?;
+        let owner = &self.owner;
+        let say = |head| owner.published(head);
+        let position = self.ring.push_said(&owner.own, Kind::Data, [&[], message], say).ok()?;
         Some(self.accepted(position))
     }
 
@@ -348,7 +350,6 @@ impl Sender {
     /// After publishing: the fence, and the wake if somebody sleeps.
     #[inline]
     pub(super) fn announce(&mut self) {
-        self.owner.published(self.ring.head());
         park::published();
         if self.owner.news() != self.news {
             self.refresh();
@@ -426,6 +427,7 @@ impl Sender {
     }
 
     pub(super) fn publish_loan(&mut self, kind: Kind, slot: Slot, len: usize) -> Seq {
+        self.owner.published(slot.position.wrapping_add(record_size(len) as u64));
         self.ring.publish(&self.owner.own, kind, len);
         let seq = self.accepted(slot.position);
         self.announce();
@@ -575,8 +577,8 @@ impl Sender {
         self.words = words;
     }
 
-    pub(super) fn own_and_ring(&mut self) -> (&OwnRegion, &mut Producer) {
-        (&self.owner.own, &mut self.ring)
+    pub(super) fn owner_and_ring(&mut self) -> (&Owner, &mut Producer) {
+        (&self.owner, &mut self.ring)
     }
 
     pub(super) fn view(&self) -> &TxView {

@@ -104,8 +104,21 @@ impl Producer {
         kind: Kind,
         parts: [&[u8]; 2],
     ) -> Result<u64, Full> {
+        self.push_said(memory, kind, parts, |_| ())
+    }
+
+    /// As `push`; `say` is told where the head will be before anybody can see the record.
+    #[inline]
+    pub(crate) fn push_said<M: MemoryMut>(
+        &mut self,
+        memory: &M,
+        kind: Kind,
+        parts: [&[u8]; 2],
+        say: impl FnOnce(u64),
+    ) -> Result<u64, Full> {
         let len = parts[0].len() + parts[1].len();
         let slot = self.reserve(memory, len)?;
+        say(slot.position.wrapping_add(record_size(len) as u64));
         if cfg!(twocan_mutant = "publish-first") {
             self.publish(memory, kind, len);
         }

@@ -130,7 +130,8 @@ impl End {
         self.lock().session.as_ref().map(|s| s.info.clone())
     }
 
-    /// The sending half has published up to `head`.
+    /// The sending half publishes up to `head`. Said before the record can be seen: whoever acknowledges it and goes
+    /// must find that it was there.
     #[inline]
     pub(crate) fn published(&self, head: u64) {
         // SYNC own-head: pairs with the watcher's check of a last acknowledgement.
