@@ -97,6 +97,7 @@ impl Producer {
     }
 
     /// Reserves, copies and publishes one record made of `parts` one after the other.
+    #[allow(dead_code)] // for tests and models, which have no end to tell
     #[inline]
     pub(crate) fn push<M: MemoryMut>(
         &mut self,

@@ -61,6 +61,7 @@ impl End {
             Received::Nothing if session.process.is_dead() => None,
             Received::Nothing => return false,
             Received::End => None,
+            Received::Short => Some(Departed::Misbehaved(Violation::BadHandshake)),
             Received::Message(..) | Received::Oversized => {
                 Some(Departed::Misbehaved(Violation::BadHandshake))
             }
@@ -131,6 +132,11 @@ impl End {
                 return true;
             }
             Received::Nothing => dead,
+            Received::Short => {
+                // It stays queued, whoever dies.
+                state.accept_again = Some(Instant::now() + PAUSE);
+                return false;
+            }
             Received::End => true,
             Received::Oversized => {
                 state.connecting = None;
@@ -263,7 +269,7 @@ impl End {
     /// Reads what newcomers say; forgets those that went before they were answered.
     fn check_pending(&self, state: &mut State, now: Instant) -> bool {
         let (before, nameless) = (state.pending.len(), state.nameless);
-        let mut moved = false;
+        let (mut moved, mut short) = (false, false);
         state.pending.retain_mut(|pending| match pending.connection.recv(MAX_WIRE) {
             Received::Nothing => {
                 let silent =
@@ -271,6 +277,10 @@ impl End {
                 !silent && !pending.process.is_dead()
             }
             Received::End | Received::Oversized => false,
+            Received::Short => {
+                short = true;
+                true
+            }
             Received::Message(bytes, fds) if pending.hello.is_none() => {
                 moved = true;
                 match self.read_hello(&bytes, fds) {
@@ -283,6 +293,9 @@ impl End {
             }
             Received::Message(..) => false,
         });
+        if short {
+            state.accept_again = Some(now + PAUSE);
+        }
         let left = state.pending.len() != before;
         if left && nameless {
             self.perhaps_alone(state); // the only one that could come has gone

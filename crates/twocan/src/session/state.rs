@@ -117,7 +117,7 @@ pub(crate) struct State {
     pub(crate) connecting: Option<Connecting>,
     /// The earlier end's queue was full, or it cut us off: try again at this time, if it is still that end.
     pub(crate) again: Option<(Instant, u64)>,
-    /// `accept` ran out of descriptors: try again at this time.
+    /// Descriptors ran out: accept and look again at this time.
     pub(crate) accept_again: Option<Instant>,
     pub(crate) pending: Vec<Pending>,
     pub(crate) session: Option<Session>,
