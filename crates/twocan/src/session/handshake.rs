@@ -23,6 +23,8 @@ const MAX_PENDING: usize = 8;
 /// A connection that has not said HELLO by then is closed. It never decides about a death: a living newcomer that
 /// was only slow connects again.
 const HELLO_LIMIT: Duration = Duration::from_secs(2);
+/// Looks at an end before the next one gets its turn.
+const ROUNDS: usize = 32;
 /// Pause before connecting again to a full queue, or accepting again without descriptors.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -32,7 +34,7 @@ impl End {
     pub(super) fn step(&self) -> Option<Instant> {
         let mut state = self.lock();
         let state = &mut *state;
-        loop {
+        for _ in 0..ROUNDS {
             if state.closed {
                 return None;
             }
@@ -50,6 +52,8 @@ impl End {
                 return silent.chain(again).chain(state.accept_again).min();
             }
         }
+        // Somebody keeps us busy: others get the lock, and other ends their turn.
+        Some(Instant::now())
     }
 
     // ---- the present session ----------------------------------------------------------------------------
