@@ -12,6 +12,9 @@ pub(crate) const MAX_WIRE: usize = 1024;
 /// Most regions of one seat that are handed over, the live one included.
 pub(crate) const MAX_REGIONS: usize = 4;
 
+/// No end is told that there were more lives than this: one who lies must not leave its successors without numbers.
+const MAX_GENERATION: u32 = 1 << 31;
+
 /// What kind of message it is, in its first bytes.
 const SEAT: u32 = 1;
 const HELLO: u32 = 2;
@@ -172,7 +175,7 @@ impl<'b> Reader<'b> {
         }
         let mut list = Vec::with_capacity(n);
         for _ in 0..n {
-            let generation = self.u32()?;
+            let generation = self.u32().filter(|g| *g < MAX_GENERATION)?;
             let position = self.u64()?;
             let shape = self.shape()?;
             let after = list.last().is_none_or(|l: &Listed| l.generation < generation);
@@ -268,7 +271,8 @@ impl Welcome {
             r.end()?;
             let own = welcome.outbox.last()?;
             let after = welcome.inbox.last().is_none_or(|l| l.generation < welcome.generation);
-            (own.shape == welcome.card.region && after && welcome.generation > 0).then_some(welcome)
+            let sane = welcome.generation > 0 && welcome.generation < MAX_GENERATION;
+            (own.shape == welcome.card.region && after && sane).then_some(welcome)
         };
         body().ok_or(Unusable::Malformed)
     }
