@@ -287,7 +287,7 @@ impl End {
             }
             Received::Message(bytes, fds) if pending.hello.is_none() => {
                 moved = true;
-                match self.read_hello(&bytes, fds) {
+                match self.read_hello(&bytes, fds, nameless) {
                     Ok(hello) => {
                         pending.hello = Some(hello);
                         true
@@ -307,10 +307,17 @@ impl End {
         moved || left
     }
 
-    fn read_hello(&self, bytes: &[u8], fds: Vec<Fd>) -> Result<(Hello, Vec<Fd>), Unusable> {
+    fn read_hello(
+        &self,
+        bytes: &[u8],
+        fds: Vec<Fd>,
+        nameless: bool,
+    ) -> Result<(Hello, Vec<Fd>), Unusable> {
         let hello = Hello::decode(bytes)?;
         let due = 3 + usize::from(hello.own_pidfd);
-        if fds.len() != due || !self.fits(&hello.card) {
+        // At a seat the kernel says who connected; what a newcomer says of itself counts for nothing.
+        let introduced = hello.own_pidfd && !nameless;
+        if introduced || fds.len() != due || !self.fits(&hello.card) {
             crate::note!("{}: HELLO refused", self.shown_name());
             return Err(Unusable::Malformed);
         }
