@@ -125,10 +125,13 @@ impl Connection {
 
     /// A connection that this process inherited under the number `raw`; `None` if there is none of the right kind.
     pub(crate) fn inherited(raw: i32) -> Option<Connection> {
-        // SAFETY: only looked at while borrowed here; a closed or foreign number makes the calls below fail.
+        if raw <= 2 {
+            return None;
+        }
+        // SAFETY: not -1, and only looked at while borrowed here; a closed or foreign number makes the calls below fail.
         let seen = unsafe { BorrowedFd::borrow_raw(raw) };
         let kind = rustix::net::sockopt::socket_type(seen).ok()?;
-        if raw <= 2 || kind != SocketType::SEQPACKET {
+        if kind != SocketType::SEQPACKET {
             return None;
         }
         rustix::io::fcntl_setfd(seen, rustix::io::FdFlags::CLOEXEC).ok()?;
