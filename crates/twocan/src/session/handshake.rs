@@ -249,10 +249,13 @@ impl End {
     // ---- newcomers at our seat --------------------------------------------------------------------------
 
     fn accept(&self, state: &mut State, now: Instant) -> bool {
-        if state.accept_again.is_some_and(|t| now < t) || state.pending.len() >= MAX_PENDING {
+        if state.accept_again.is_some_and(|t| now < t) {
             return false;
         }
-        state.accept_again = None;
+        state.accept_again = None; // before anything else: a time that has passed would be a loop
+        if state.pending.len() >= MAX_PENDING {
+            return false;
+        }
         let Some(seat) = &state.seat else { return false };
         match seat.listener().accept() {
             Ok(None) => false,

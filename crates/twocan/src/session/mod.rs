@@ -419,7 +419,9 @@ pub(crate) fn pair(wanted: &Wanted) -> Result<(Arc<Owner>, Arc<Owner>)> {
     let second = nameless_newcomer(wanted, b, false)?;
     // Attached when this returns: HELLO, WELCOME, and its reading, each done here unless the watcher was faster.
     for end in [&second, &first, &second] {
-        end.step();
+        if end.step().is_some() {
+            end.watcher.look_at(end); // a time to look again is the watcher's to keep
+        }
     }
     if second.peer().is_none() {
         return Err(Error::new(crate::ErrorKind::Os, "the two ends of a pair did not meet"));
