@@ -252,7 +252,7 @@ impl Receiver {
 
     /// Ready when a peer has come or gone since this call.
     pub fn peer_change(&self) -> PeerChange {
-        PeerChange::new(self.owner.clone())
+        PeerChange::new(&self.owner)
     }
 
     /// Reads the messages as one stream of bytes.

@@ -294,7 +294,7 @@ impl Sender {
 
     /// Ready when a peer has come or gone since this call.
     pub fn peer_change(&self) -> PeerChange {
-        PeerChange::new(self.owner.clone())
+        PeerChange::new(&self.owner)
     }
 
     /// Writes bytes as messages, one for each `write` of up to [`max_loan`](Sender::max_loan) bytes.

@@ -376,6 +376,7 @@ impl End {
         }
         state.inbox.clear();
         state.outbox.clear();
+        self.tell(); // somebody may wait for a change of the peer still
     }
 
     fn token(&self) -> u64 {
@@ -393,6 +394,13 @@ impl Owner {
         let owner = Arc::new(Owner(end));
         owner.0.watcher.watch(&owner.0)?;
         Ok(owner)
+    }
+}
+
+impl Owner {
+    /// For those who only look: they do not keep the seat.
+    pub(crate) fn end(&self) -> Arc<End> {
+        self.0.clone()
     }
 }
 
