@@ -482,21 +482,28 @@ impl Sender {
             || view.peer.as_ref().is_some_and(is_deaf)
     }
 
-    /// What ends a wait of this half, other than what it waits for.
+    /// The flags, before a look at what is waited for: takes up news; does the peer not receive? What `interruption` then
+    /// reports was so before the look, and the last word of a peer that went was seen by it.
+    pub(super) fn catch_up(&mut self) -> bool {
+        if self.owner.news() != self.news {
+            self.refresh();
+        }
+        self.view.peer.as_ref().is_some_and(is_deaf)
+    }
+
+    /// What ends a wait of this half, other than what it waits for. `deaf` comes from `catch_up`.
     pub(super) fn interruption(
         &mut self,
         until: &Until<'_>,
         departures: bool,
+        deaf: bool,
     ) -> Option<SendError> {
-        if self.owner.news() != self.news {
-            self.refresh();
-        }
         if departures || self.view.alone_for_ever {
             if let Some(departure) = self.departure() {
                 return Some(departure);
             }
         }
-        if self.view.peer.as_ref().is_some_and(is_deaf) {
+        if deaf {
             return Some(SendError::ReceiverGone);
         }
         match until.gone()? {
@@ -507,14 +514,12 @@ impl Sender {
 
     fn wait_for_room(&mut self, len: usize, until: &Until<'_>) -> Result<(), SendError> {
         loop {
-            if self.owner.news() != self.news {
-                self.refresh();
-            }
+            let deaf = self.catch_up();
             self.take_credit()?;
             if self.ring.has_room(len) {
                 return Ok(());
             }
-            if let Some(why) = self.interruption(until, true) {
+            if let Some(why) = self.interruption(until, true, deaf) {
                 let now = until.is_now() && why == SendError::TimedOut;
                 return Err(if now { SendError::Full } else { why });
             }
@@ -533,14 +538,12 @@ impl Sender {
             return Err(SendError::Forked);
         }
         loop {
-            if self.owner.news() != self.news {
-                self.refresh();
-            }
+            let deaf = self.catch_up();
             self.look_for_credit()?;
             if reached(self.ring.acked(), target) {
                 return Ok(());
             }
-            if let Some(why) = self.interruption(until, departures) {
+            if let Some(why) = self.interruption(until, departures, deaf) {
                 return Err(why);
             }
             self.pause(until, |tx, peer| tx.credit_moved(peer));
