@@ -83,6 +83,7 @@ impl<'r> Delivery<'r> {
     }
 
     fn copy(&self, at: usize, to: &mut [u8]) {
+        self.receiver.assert_here();
         match &self.found {
             Found::Record(record) => self.receiver.copy(record, at, to),
             Found::Long => to.copy_from_slice(&self.receiver.held_bytes()[at..at + to.len()]),
@@ -91,6 +92,7 @@ impl<'r> Delivery<'r> {
 
     /// A copy of it; still not acknowledged.
     pub fn to_message(&self) -> Message {
+        self.receiver.assert_here();
         self.receiver.copied(&self.found)
     }
 
@@ -107,6 +109,7 @@ impl<'r> Delivery<'r> {
     /// Their writer must not change them while the slice lives. An honest peer never does; a hostile one can, and then
     /// the behaviour is undefined.
     pub unsafe fn as_slice(&self) -> Option<&[u8]> {
+        self.receiver.assert_here();
         match &self.found {
             Found::Long => Some(self.receiver.held_bytes()),
             Found::Record(record) => {

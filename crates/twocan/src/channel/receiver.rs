@@ -626,6 +626,11 @@ impl Receiver {
 
     // ---- waiting ----------------------------------------------------------------------------------------
 
+    /// A delivery that a forked child inherited has no memory behind it.
+    pub(super) fn assert_here(&self) {
+        assert!(!self.owner.is_forked(), "a delivery does not go over into a forked child");
+    }
+
     pub(super) fn owner(&self) -> &Owner {
         &self.owner
     }

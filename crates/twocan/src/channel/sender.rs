@@ -240,6 +240,9 @@ impl Sender {
 
     /// How many of this end's messages are not acknowledged yet.
     pub fn unacknowledged(&self) -> u64 {
+        if self.owner.is_forked() {
+            return 0; // nothing of it is here
+        }
         let own = &self.owner.own;
         let mut reader = Consumer::new(self.credit_now(), own.capacity());
         let mut count = 0;
@@ -266,6 +269,9 @@ impl Sender {
     /// Tells the other side to skip what it has not read of this end's messages; the result is how many were not
     /// acknowledged. For answers that a new peer has not asked for.
     pub fn discard_unacknowledged(&mut self) -> u64 {
+        if self.owner.is_forked() {
+            return 0;
+        }
         let count = self.unacknowledged();
         // SYNC discard: pairs with the receiver's look before it hands a record out.
         self.owner.own.header().discard.store(self.ring.head() | 1, Ordering::Release);
@@ -377,6 +383,9 @@ impl Sender {
 
     /// The acknowledged position as far as is known now; a violation is left for those who may act on it.
     pub(super) fn credit_now(&self) -> u64 {
+        if self.owner.is_forked() {
+            return self.ring.acked();
+        }
         let fetched;
         let view = if self.owner.news() == self.news {
             &self.view
@@ -427,6 +436,7 @@ impl Sender {
     }
 
     pub(super) fn publish_loan(&mut self, kind: Kind, slot: Slot, len: usize) -> Seq {
+        self.assert_here();
         self.owner.published(slot.position.wrapping_add(record_size(len) as u64));
         self.ring.publish(&self.owner.own, kind, len);
         let seq = self.accepted(slot.position);
@@ -435,11 +445,18 @@ impl Sender {
         seq
     }
 
+    /// A loan that a forked child inherited has no memory behind it.
+    fn assert_here(&self) {
+        assert!(!self.owner.is_forked(), "a loan does not go over into a forked child");
+    }
+
     pub(super) fn loaned(&self, slot: Slot, len: usize) -> &[u8] {
+        self.assert_here();
         self.owner.own.payload(slot.payload_at, len)
     }
 
     pub(super) fn loaned_mut(&mut self, slot: Slot, len: usize) -> &mut [u8] {
+        self.assert_here();
         // Exclusive: `&mut self` is the only producer of the region, and the slot lies behind its head.
         self.owner.own.payload_mut(slot.payload_at, len)
     }

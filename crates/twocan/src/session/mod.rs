@@ -127,6 +127,9 @@ impl End {
     }
 
     pub(crate) fn peer(&self) -> Option<PeerInfo> {
+        if self.is_forked() {
+            return None; // the lock may be one that nobody gives back
+        }
         self.lock().session.as_ref().map(|s| s.info.clone())
     }
 
@@ -224,6 +227,9 @@ impl End {
 
     /// Peers met so far, and whether one is here.
     pub(crate) fn presence(&self) -> (u64, bool) {
+        if self.is_forked() {
+            return (0, false);
+        }
         let state = self.lock();
         (state.epoch, state.session.is_some())
     }
