@@ -231,7 +231,7 @@ fn sit_down(
 ) -> Result<(usize, Listener, Fd, Holder), Refused> {
     let mut holders = Vec::new();
     for seat in 0..2 {
-        holders.push(probe(dir, names, seat)?);
+        holders.push(probe(wanted, dir, names, seat)?);
     }
     let free = holders.iter().position(|h| matches!(h, Holder::Nobody));
     let Some(number) = free else { return Err(in_use(name, &holders)) };
@@ -274,7 +274,7 @@ fn sit_down(
 }
 
 /// Who sits there? Only the kernel says that somebody is dead.
-fn probe(dir: &Directory, names: &Files, seat: usize) -> Result<Holder> {
+fn probe(wanted: &Wanted, dir: &Directory, names: &Files, seat: usize) -> Result<Holder> {
     let reached = Connection::reach(dir.fd(), &names.socket(seat)).map_err(|e| {
         Error::from_os(format_args!("cannot look at a seat in {}", dir.path().display()), e)
     })?;
@@ -286,10 +286,24 @@ fn probe(dir: &Directory, names: &Files, seat: usize) -> Result<Holder> {
             if process.is_dead() {
                 return Ok(Holder::Nobody); // a forked child kept the listener
             }
+            trusted(wanted, dir, process.uid)?;
             Some((connection, process))
         }
     };
     Ok(Holder::Somebody { connection, record: names.read_record(dir, seat) })
+}
+
+/// In a directory that others may write to, a seat can be anybody's: the kernel says whose.
+fn trusted(wanted: &Wanted, dir: &Directory, holder: Option<u32>) -> Result<()> {
+    let strange = holder.is_some_and(|uid| uid != 0 && uid != crate::sys::user::me());
+    if wanted.sharing != Sharing::CurrentUser || !strange {
+        return Ok(());
+    }
+    let who = holder.map_or_else(String::new, crate::sys::user::name_of);
+    let path = dir.path().display();
+    let cause = format!("a seat in {path} is taken by user {who}, not by you");
+    Err(Error::new(ErrorKind::ForeignOwner, cause)
+        .with_cure("Both sides must ask for the same sharing"))
 }
 
 /// In which way two ends do not fit.
