@@ -94,7 +94,7 @@ impl End {
             Received::Nothing if dead => None,
             Received::Nothing => return false,
             Received::End => None,
-            Received::Message(..) | Received::Oversized => {
+            Received::Message(..) | Received::Oversized | Received::Short => {
                 Some(Departed::Misbehaved(Violation::BadHandshake))
             }
         };
@@ -147,6 +147,11 @@ impl End {
             connecting.said_hello = true;
             if self.say_hello(connecting).is_err() {
                 crate::note!("{}: HELLO could not be queued", self.shown_name());
+                // At a seat the other side closes the silent connection, and it is tried again.
+                if state.nameless {
+                    state.connecting = None;
+                    self.tell();
+                }
             }
             return true;
         }
@@ -164,7 +169,11 @@ impl End {
                 return true;
             }
             Received::Nothing => dead,
-            // Oversized also when we had no descriptors left for what came: then it is tried again.
+            Received::Short => {
+                // It stays queued, whoever dies.
+                state.accept_again = Some(Instant::now() + PAUSE);
+                return false;
+            }
             Received::End | Received::Oversized => true,
         };
         if !lost {
@@ -294,7 +303,7 @@ impl End {
     /// Reads what newcomers say; forgets those that went before they were answered.
     fn check_pending(&self, state: &mut State, now: Instant) -> bool {
         let (before, nameless) = (state.pending.len(), state.nameless);
-        let mut moved = false;
+        let (mut moved, mut short) = (false, false);
         state.pending.retain_mut(|pending| match pending.connection.recv(MAX_WIRE) {
             Received::Nothing => {
                 let silent =
@@ -302,6 +311,10 @@ impl End {
                 !silent && !pending.process.is_dead()
             }
             Received::End | Received::Oversized => false,
+            Received::Short => {
+                short = true;
+                true
+            }
             Received::Message(bytes, fds) if pending.hello.is_none() => {
                 moved = true;
                 match self.read_hello(&bytes, fds, nameless) {
@@ -314,6 +327,9 @@ impl End {
             }
             Received::Message(..) => false,
         });
+        if short {
+            state.accept_again = Some(now + PAUSE);
+        }
         let left = state.pending.len() != before;
         if left && nameless {
             self.tell(); // the only one that could come has gone

@@ -161,15 +161,17 @@ impl Seat {
     /// Connects to the other seat if the end with the region `whom` still sits there.
     pub(super) fn reach_other(&self, whom: u64) -> Option<Reached> {
         let other = 1 - self.number;
-        // Out of descriptors or the like: as good as a full queue.
-        let reached = Connection::reach(self.dir.fd(), &self.files.socket(other));
-        let reached = reached.unwrap_or(Reached::Busy);
-        if matches!(reached, Reached::Busy) {
-            return Some(Reached::Busy);
-        }
+        // What cannot be told now (no descriptors left, a record on its way out) is as good as a full queue.
+        let reached = match Connection::reach(self.dir.fd(), &self.files.socket(other)) {
+            Ok(Reached::Free) => return Some(Reached::Free),
+            Ok(reached) => reached,
+            Err(_) => return Some(Reached::Busy),
+        };
         // Read after connecting: whoever takes a seat over writes its record before it listens.
-        let record = self.files.read_record(&self.dir, other).ok()?;
-        (record.card.region.id == whom).then_some(reached)
+        match self.files.read_record(&self.dir, other) {
+            Ok(record) => (record.card.region.id == whom).then_some(reached),
+            Err(_) => Some(Reached::Busy),
+        }
     }
 }
 

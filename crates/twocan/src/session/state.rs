@@ -119,7 +119,7 @@ pub(crate) struct State {
     pub(crate) connecting: Option<Connecting>,
     /// The earlier end's queue was full, or it cut us off: try again at this time, if it is still that end.
     pub(crate) again: Option<(Instant, u64)>,
-    /// `accept` ran out of descriptors: try again at this time.
+    /// Descriptors ran out: accept and look again at this time.
     pub(crate) accept_again: Option<Instant>,
     /// The seat's files are gone and its name was locked: try again at this time.
     pub(crate) rebind_again: Option<Instant>,

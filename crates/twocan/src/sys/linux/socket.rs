@@ -88,6 +88,8 @@ pub(crate) enum Received {
     Message(Vec<u8>, Vec<Fd>),
     /// Longer than asked for, or with more descriptors than any message has.
     Oversized,
+    /// This process has no room for the descriptors that came along; the message is still queued.
+    Short,
 }
 
 /// One side of a session, or of an attempt at one.
@@ -186,12 +188,24 @@ impl Connection {
         }
     }
 
+    /// Looks first, and takes the message out only when its descriptors have arrived whole: a process that is short of
+    /// them for a moment must not lose a WELCOME.
     fn recv_once(&self, max: usize) -> io::Result<Received> {
+        let seen = self.look(max)?;
+        if matches!(seen, Received::Message(..) | Received::Oversized) {
+            // Without room for descriptors: the kernel closes those of the queued copy.
+            let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+            rustix::net::recv(&self.0, &mut [0u8; 1][..], flags)?;
+        }
+        Ok(seen)
+    }
+
+    fn look(&self, max: usize) -> io::Result<Received> {
         let mut bytes = vec![0; max];
         let (fds, result) = Fd::make_all(|| -> rustix::io::Result<_> {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
             let mut control = RecvAncillaryBuffer::new(&mut space);
-            let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+            let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT | RecvFlags::PEEK;
             let mut iov = [IoSliceMut::new(&mut bytes)];
             let result = rustix::net::recvmsg(&self.0, &mut iov, &mut control, flags)?;
             let fds = control
@@ -205,6 +219,9 @@ impl Connection {
             Ok((fds, (result.bytes, result.flags)))
         })?;
         let (len, flags) = result;
+        if flags.contains(ReturnFlags::CTRUNC) && fds.len() < MAX_FDS {
+            return Ok(Received::Short);
+        }
         if flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
             return Ok(Received::Oversized);
         }
