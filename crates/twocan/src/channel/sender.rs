@@ -303,7 +303,7 @@ impl Sender {
 
     /// Ready when a peer has come or gone since this call.
     pub fn peer_change(&self) -> PeerChange {
-        PeerChange::new(self.owner.clone())
+        PeerChange::new(&self.owner)
     }
 
     /// Writes bytes as messages, one for each `write` of up to [`max_loan`](Sender::max_loan) bytes.
@@ -412,13 +412,19 @@ impl Sender {
         let credit = peer_credit(peer, self.view.generation, self.ring.acked());
         let good = match credit {
             Ok(None) => true,
-            Ok(Some(position)) => self.ring.credit(position),
+            Ok(Some(position)) => {
+                self.owner.own.is_boundary(position) && self.ring.credit(position)
+            }
             Err(()) => false,
         };
         if !good {
             return Err(self.violation(Violation::BadAcknowledgement));
         }
         self.owner.credited(self.ring.acked());
+        if self.view.predecessors && matches!(credit, Ok(Some(_))) {
+            self.view.predecessors = false;
+            self.owner.predecessors_read();
+        }
         Ok(())
     }
 
@@ -437,6 +443,7 @@ impl Sender {
     }
 
     pub(super) fn publish_loan(&mut self, kind: Kind, slot: Slot, len: usize) -> Seq {
+        assert!(!self.owner.is_forked(), "a loan does not survive fork");
         self.ring.publish(&self.owner.own, kind, len);
         let seq = self.accepted(slot.position);
         self.announce();
@@ -445,10 +452,12 @@ impl Sender {
     }
 
     pub(super) fn loaned(&self, slot: Slot, len: usize) -> &[u8] {
+        assert!(!self.owner.is_forked(), "a loan does not survive fork");
         self.owner.own.payload(slot.payload_at, len)
     }
 
     pub(super) fn loaned_mut(&mut self, slot: Slot, len: usize) -> &mut [u8] {
+        assert!(!self.owner.is_forked(), "a loan does not survive fork");
         // Exclusive: `&mut self` is the only producer of the region, and the slot lies behind its head.
         self.owner.own.payload_mut(slot.payload_at, len)
     }
@@ -499,21 +508,28 @@ impl Sender {
         }
     }
 
-    /// What ends a wait of this half, other than what it waits for.
+    /// Flags first, then the look, then the report: takes up the news, and says whether the peer is known to read no
+    /// more. What it acknowledged before that is seen by the look that follows.
+    pub(super) fn take_news(&mut self) -> bool {
+        if self.owner.news() != self.news {
+            self.refresh();
+        }
+        self.view.peer.as_ref().is_some_and(is_deaf)
+    }
+
+    /// What ends a wait of this half, other than what it waits for. `deaf` is what `take_news` said before the look.
     pub(super) fn interruption(
         &mut self,
         until: &Until<'_>,
         departures: bool,
+        deaf: bool,
     ) -> Option<SendError> {
-        if self.owner.news() != self.news {
-            self.refresh();
-        }
         if departures || self.view.alone_for_ever {
             if let Some(departure) = self.departure() {
                 return Some(departure);
             }
         }
-        if self.view.peer.as_ref().is_some_and(is_deaf) {
+        if deaf {
             return Some(SendError::ReceiverGone);
         }
         match until.gone()? {
@@ -524,14 +540,12 @@ impl Sender {
 
     fn wait_for_room(&mut self, len: usize, until: &Until<'_>) -> Result<(), SendError> {
         loop {
-            if self.owner.news() != self.news {
-                self.refresh();
-            }
+            let deaf = self.take_news();
             self.take_credit()?;
             if self.ring.has_room(len) {
                 return Ok(());
             }
-            if let Some(why) = self.interruption(until, true) {
+            if let Some(why) = self.interruption(until, true, deaf) {
                 let now = until.is_now() && why == SendError::TimedOut;
                 return Err(if now { SendError::Full } else { why });
             }
@@ -550,14 +564,12 @@ impl Sender {
             return Err(SendError::Forked);
         }
         loop {
-            if self.owner.news() != self.news {
-                self.refresh();
-            }
+            let deaf = self.take_news();
             self.look_for_credit()?;
             if reached(self.ring.acked(), target) {
                 return Ok(());
             }
-            if let Some(why) = self.interruption(until, departures) {
+            if let Some(why) = self.interruption(until, departures, deaf) {
                 return Err(why);
             }
             self.pause(until, |tx, peer| tx.credit_moved(peer));
@@ -568,7 +580,8 @@ impl Sender {
     pub(super) fn wait_taken(&mut self, until: Until<'_>) -> Result<(), SendError> {
         // Not up to the ring's head: padding for a message that was then refused, and what is left of a long one that
         // was given up, may stay unread for ever.
-        let last = self.last.map_or(self.ring.acked(), |seq| seq.position.wrapping_add(LINE as u64));
+        let last =
+            self.last.map_or(self.ring.acked(), |seq| seq.position.wrapping_add(LINE as u64));
         self.wait_credit(last, &until, false)
     }
 

@@ -43,6 +43,11 @@ impl Consumer {
         self.position
     }
 
+    /// More records than this do not fit into the ring.
+    pub(crate) fn lines(&self) -> usize {
+        self.capacity as usize / crate::layout::LINE
+    }
+
     /// Goes on behind a record that was peeked at.
     pub(crate) fn advance(&mut self, record: &Record) {
         self.position = record.next;

@@ -28,9 +28,9 @@ pub(crate) trait Memory {
 /// Memory that this process may write.
 pub(crate) trait MemoryMut: Memory {
     fn copy_in(&self, at: usize, from: &[u8]);
-    /// The next stamp makes everything before `head` visible. Told before it, so that nobody can have acknowledged
-    /// what the other threads of this process do not know of.
-    fn head_moves(&self, _head: u64) {}
+    /// The next stamp makes the record from `from` to `head` visible. Told before it, so that nobody can have
+    /// acknowledged what the other threads of this process do not know of.
+    fn head_moves(&self, _from: u64, _head: u64) {}
 }
 
 /// Is `a` at or behind `b` on the way of positions (which wrap)?

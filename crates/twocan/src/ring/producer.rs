@@ -129,7 +129,7 @@ impl Producer {
         }
         let at = self.offset(position);
         memory.word(at + 8).store(head_word(kind, len), Ordering::Relaxed);
-        memory.head_moves(next);
+        memory.head_moves(position, next);
         // SYNC payload-published: pairs with Consumer::ready. Everything above (payload, head word, the zero at the
         // next stamp) is seen by whoever sees this stamp.
         memory.word(at).store(stamp(position), Ordering::Release);

@@ -23,6 +23,10 @@ const MAX_PENDING: usize = 8;
 /// A connection that has not said HELLO by then is closed. It never decides about a death: a living newcomer that
 /// was only slow connects again.
 const HELLO_LIMIT: Duration = Duration::from_secs(2);
+/// Pause before connecting again to an end whose WELCOME could not be used: a lack of descriptors may pass.
+const LONG_PAUSE: Duration = Duration::from_millis(500);
+/// Rounds of one step; then others get their turn.
+const MAX_ROUNDS: usize = 64;
 /// Pause before connecting again to a full queue, or accepting again without descriptors.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -32,7 +36,7 @@ impl End {
     pub(super) fn step(&self) -> Option<Instant> {
         let mut state = self.lock();
         let state = &mut *state;
-        loop {
+        for _ in 0..MAX_ROUNDS {
             if state.closed {
                 return None;
             }
@@ -52,6 +56,7 @@ impl End {
                 return silent.chain(later).min();
             }
         }
+        Some(Instant::now()) // somebody keeps us busy: go on after the others
     }
 
     // ---- our seat ---------------------------------------------------------------------------------------
@@ -82,12 +87,14 @@ impl End {
 
     fn check_session(&self, state: &mut State) -> bool {
         let Some(session) = &state.session else { return false };
-        // The socket's end comes earlier than the pidfd's word; a forked child may keep the socket open.
+        // The socket's end comes earlier than the pidfd's word; a forked child may keep the socket open. The pidfd is
+        // asked first: what a dead process had queued is there when the socket is read.
+        let dead = session.process.is_dead();
         let how = match session.connection.recv(MAX_WIRE) {
-            Received::Nothing if session.process.is_dead() => None,
+            Received::Nothing if dead => None,
             Received::Nothing => return false,
             Received::End => None,
-            Received::Message(..) | Received::Oversized => {
+            Received::Message(..) | Received::Oversized | Received::Short => {
                 Some(Departed::Misbehaved(Violation::BadHandshake))
             }
         };
@@ -109,8 +116,12 @@ impl End {
             // SYNC acknowledged: the ack first, then `taken`, which the peer stored before it.
             let ack = header.progress.ack.load(Ordering::Acquire);
             let taken = header.progress.taken.load(Ordering::Acquire);
+            let good = state.acked;
             if let Err(violation) = state.absorb(ack, taken, self.own.head()) {
                 how = how.or(Some(Departed::Misbehaved(violation)));
+            } else if !self.own.is_boundary(state.acked) {
+                state.acked = good;
+                how = how.or(Some(Departed::Misbehaved(Violation::BadAcknowledgement)));
             }
         }
         // SYNC end-word
@@ -136,25 +147,34 @@ impl End {
             connecting.said_hello = true;
             if self.say_hello(connecting).is_err() {
                 crate::note!("{}: HELLO could not be queued", self.shown_name());
+                // At a seat the other side closes the silent connection, and it is tried again.
+                if state.nameless {
+                    state.connecting = None;
+                    self.tell();
+                }
             }
             return true;
         }
+        // First whether it is dead, then what it had queued: a WELCOME counts even if its sender died after it.
+        let dead = connecting.process.is_dead();
         let lost = match connecting.connection.recv(MAX_WIRE) {
             Received::Message(bytes, fds) => {
                 let Some(connecting) = state.connecting.take() else { return false };
+                let whom = connecting.whom;
                 if let Err(violation) = self.welcomed(state, connecting, &bytes, fds) {
                     crate::note!("{}: unusable WELCOME: {violation}", self.shown_name());
-                    state.departure = Some((state.epoch, Departed::Misbehaved(violation)));
+                    state.again = whom.map(|whom| (Instant::now() + LONG_PAUSE, whom));
                     self.tell();
                 }
                 return true;
             }
-            Received::Nothing => connecting.process.is_dead(),
-            Received::End => true,
-            Received::Oversized => {
-                state.connecting = None;
-                return true;
+            Received::Nothing => dead,
+            Received::Short => {
+                // It stays queued, whoever dies.
+                state.accept_again = Some(Instant::now() + PAUSE);
+                return false;
             }
+            Received::End | Received::Oversized => true,
         };
         if !lost {
             return false;
@@ -248,7 +268,8 @@ impl End {
                 state.connecting = Some(Connecting::new(connection, process, Some(whom), false));
             }
             Some(Reached::Busy) => state.again = Some((now + PAUSE, whom)),
-            Some(Reached::Free) | None => {}
+            Some(Reached::Free) => {}
+            None => {}
         }
         true
     }
@@ -265,8 +286,10 @@ impl End {
             Ok(None) => false,
             Ok(Some(connection)) => {
                 let process = connection.process();
-                self.register(&connection, &process);
-                state.pending.push(Pending::new(connection, process));
+                if process.is_welcome(seat.sharing()) {
+                    self.register(&connection, &process);
+                    state.pending.push(Pending::new(connection, process));
+                }
                 true
             }
             Err(e) => {
@@ -280,7 +303,7 @@ impl End {
     /// Reads what newcomers say; forgets those that went before they were answered.
     fn check_pending(&self, state: &mut State, now: Instant) -> bool {
         let (before, nameless) = (state.pending.len(), state.nameless);
-        let mut moved = false;
+        let (mut moved, mut short) = (false, false);
         state.pending.retain_mut(|pending| match pending.connection.recv(MAX_WIRE) {
             Received::Nothing => {
                 let silent =
@@ -288,9 +311,13 @@ impl End {
                 !silent && !pending.process.is_dead()
             }
             Received::End | Received::Oversized => false,
+            Received::Short => {
+                short = true;
+                true
+            }
             Received::Message(bytes, fds) if pending.hello.is_none() => {
                 moved = true;
-                match self.read_hello(&bytes, fds) {
+                match self.read_hello(&bytes, fds, nameless) {
                     Ok(hello) => {
                         pending.hello = Some(hello);
                         true
@@ -300,6 +327,9 @@ impl End {
             }
             Received::Message(..) => false,
         });
+        if short {
+            state.accept_again = Some(now + PAUSE);
+        }
         let left = state.pending.len() != before;
         if left && nameless {
             self.tell(); // the only one that could come has gone
@@ -307,8 +337,17 @@ impl End {
         moved || left
     }
 
-    fn read_hello(&self, bytes: &[u8], fds: Vec<Fd>) -> Result<(Hello, Vec<Fd>), Unusable> {
+    fn read_hello(
+        &self,
+        bytes: &[u8],
+        fds: Vec<Fd>,
+        nameless: bool,
+    ) -> Result<(Hello, Vec<Fd>), Unusable> {
         let hello = Hello::decode(bytes)?;
+        // Only an inherited connection needs an introduction; elsewhere the kernel names the newcomer.
+        if hello.own_pidfd && !nameless {
+            return Err(Unusable::Malformed);
+        }
         let due = 3 + usize::from(hello.own_pidfd);
         if fds.len() != due || !self.fits(&hello.card) {
             crate::note!("{}: HELLO refused", self.shown_name());

@@ -130,6 +130,12 @@ impl End {
         self.acked.store(acked, Ordering::Release);
     }
 
+    /// The peer acknowledges this end's own region: it is done with those of all predecessors.
+    pub(crate) fn predecessors_read(&self) {
+        let done = std::mem::take(&mut self.lock().outbox);
+        drop(done);
+    }
+
     /// The region in front of the inbox is done with: its owner gone, all acknowledged, its departure reported.
     pub(crate) fn leave_front(&self, generation: u32) {
         let mut state = self.lock();
@@ -220,6 +226,15 @@ impl End {
         words.push(futex::Word::local(&self.local, self.local.load(Ordering::Acquire)));
     }
 
+    /// As `prepare`, for a wait that does not compare the news: whoever is the peer now. The local word is read first, so
+    /// that a session which comes after this look wakes the sleeper.
+    pub(crate) fn prepare_now(&self, half: Half, words: &mut Vec<futex::Word>) {
+        // SYNC local-word
+        words.push(futex::Word::local(&self.local, self.local.load(Ordering::Acquire)));
+        let peer = self.lock().session.as_ref().map(|s| s.region.clone());
+        self.prepare(half, peer.as_ref(), words);
+    }
+
     /// Appends the words this half sleeps on, and arms. See `park`.
     pub(crate) fn prepare(
         &self,
@@ -230,7 +245,9 @@ impl End {
         let mut sleepers = self.sleepers(half);
         if let Some(peer) = peer {
             // Stays mapped while somebody may sleep on its bell.
-            sleepers.kept.push(peer.clone());
+            if !sleepers.kept.iter().any(|kept| Arc::ptr_eq(kept, peer)) {
+                sleepers.kept.push(peer.clone());
+            }
             let header = peer.header();
             let bell = match half {
                 Half::Receiver => &header.bell_rx,
@@ -324,7 +341,7 @@ impl End {
             return;
         }
         let state = self.lock();
-        if state.session.is_none() && state.acked != self.head() {
+        if state.session.is_none() && state.acked != self.own.head() {
             crate::note!(
                 "{}: messages that nobody had taken are gone; close() would have waited",
                 self.name.as_deref().unwrap_or("(pair)")
@@ -370,6 +387,13 @@ impl Owner {
         let owner = Arc::new(Owner(end));
         owner.0.watcher.watch(&owner.0)?;
         Ok(owner)
+    }
+}
+
+impl Owner {
+    /// The end itself, for those who look without keeping it alive.
+    pub(crate) fn end(&self) -> Arc<End> {
+        self.0.clone()
     }
 }
 

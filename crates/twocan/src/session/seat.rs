@@ -113,6 +113,11 @@ pub(super) enum Rebound {
 }
 
 impl Seat {
+    /// Who may come.
+    pub(super) fn sharing(&self) -> &Sharing {
+        &self.sharing
+    }
+
     /// What the watcher must hear of.
     pub(super) fn descriptors(&self) -> impl Iterator<Item = &Fd> {
         let watch = self.bound.watch.as_ref().map(FileWatch::fd);
@@ -136,7 +141,7 @@ impl Seat {
             Ok(None) => return Rebound::Later,
             Err(_) => return Rebound::Lost,
         };
-        if !matches!(probe(&dir, &self.files, self.number), Ok(Holder::Nobody)) {
+        if !matches!(probe(&dir, &self.files, self.number, &self.sharing), Ok(Holder::Nobody)) {
             return Rebound::Lost;
         }
         match bind(&dir, &lock, &self.files, self.number, &self.contents, &self.sharing) {
@@ -156,10 +161,17 @@ impl Seat {
     /// Connects to the other seat if the end with the region `whom` still sits there.
     pub(super) fn reach_other(&self, whom: u64) -> Option<Reached> {
         let other = 1 - self.number;
-        let reached = Connection::reach(self.dir.fd(), &self.files.socket(other)).ok()?;
+        // What cannot be told now (no descriptors left, a record on its way out) is as good as a full queue.
+        let reached = match Connection::reach(self.dir.fd(), &self.files.socket(other)) {
+            Ok(Reached::Free) => return Some(Reached::Free),
+            Ok(reached) => reached,
+            Err(_) => return Some(Reached::Busy),
+        };
         // Read after connecting: whoever takes a seat over writes its record before it listens.
-        let record = self.files.read_record(&self.dir, other).ok()?;
-        (record.card.region.id == whom).then_some(reached)
+        match self.files.read_record(&self.dir, other) {
+            Ok(record) => (record.card.region.id == whom).then_some(reached),
+            Err(_) => Some(Reached::Busy),
+        }
     }
 }
 
@@ -276,7 +288,7 @@ fn take_seat(wanted: &Wanted, name: &Name, card: &Card) -> Result<State, Refused
     let files = Files { hash: name.hash128() };
     let lock = dir.lock(files.hash, PATIENCE)?;
     let contents = SeatRecord { card: card.clone(), channel: name.as_str().to_owned() }.encode();
-    let (number, other) = choose(name, &dir, &files, card)?;
+    let (number, other) = choose(name, &dir, &files, card, &wanted.sharing)?;
     let bound = bind(&dir, &lock, &files, number, &contents, &wanted.sharing)?;
     let mut state = State::new(card.region, wanted);
     match other {
@@ -302,8 +314,9 @@ fn choose(
     dir: &Directory,
     names: &Files,
     card: &Card,
+    sharing: &Sharing,
 ) -> Result<(usize, Holder), Refused> {
-    let mut holders = vec![probe(dir, names, 0)?, probe(dir, names, 1)?];
+    let mut holders = vec![probe(dir, names, 0, sharing)?, probe(dir, names, 1, sharing)?];
     let free = holders.iter().position(|h| matches!(h, Holder::Nobody));
     let Some(number) = free else { return Err(in_use(name, &holders)) };
     let other = holders.swap_remove(1 - number);
@@ -353,7 +366,7 @@ fn bind(
 }
 
 /// Who sits there? Only the kernel says that somebody is dead.
-fn probe(dir: &Directory, names: &Files, seat: usize) -> Result<Holder> {
+fn probe(dir: &Directory, names: &Files, seat: usize, sharing: &Sharing) -> Result<Holder> {
     let reached = Connection::reach(dir.fd(), &names.socket(seat)).map_err(|e| {
         Error::from_os(format_args!("cannot look at a seat in {}", dir.path().display()), e)
     })?;
@@ -362,6 +375,13 @@ fn probe(dir: &Directory, names: &Files, seat: usize) -> Result<Holder> {
         Reached::Busy => None,
         Reached::Connected(connection) => {
             let process = connection.process();
+            if !process.is_welcome(sharing) {
+                let path = dir.path().join(names.socket(seat));
+                let owner = process.owner_name();
+                let cause = format!("{} belongs to user {owner}, not to you", path.display());
+                return Err(Error::new(ErrorKind::ForeignOwner, cause)
+                    .with_cure("Both sides must ask for the same sharing"));
+            }
             if process.is_dead() {
                 return Ok(Holder::Nobody); // a forked child kept the listener
             }

@@ -119,7 +119,7 @@ pub(crate) struct State {
     pub(crate) connecting: Option<Connecting>,
     /// The earlier end's queue was full, or it cut us off: try again at this time, if it is still that end.
     pub(crate) again: Option<(Instant, u64)>,
-    /// `accept` ran out of descriptors: try again at this time.
+    /// Descriptors ran out: accept and look again at this time.
     pub(crate) accept_again: Option<Instant>,
     /// The seat's files are gone and its name was locked: try again at this time.
     pub(crate) rebind_again: Option<Instant>,
@@ -152,6 +152,8 @@ pub(crate) struct TxView {
     pub(crate) departure: Option<(u64, Departed)>,
     /// Nobody can come any more.
     pub(crate) alone_for_ever: bool,
+    /// Regions of predecessors were still unread.
+    pub(crate) predecessors: bool,
 }
 
 /// The region that the receiving half reads.
@@ -217,6 +219,7 @@ impl State {
             taken: self.taken,
             departure: self.departure,
             alone_for_ever: self.alone_for_ever(),
+            predecessors: !self.outbox.is_empty(),
         }
     }
 

@@ -388,8 +388,6 @@ fn incoming(what: Result<Incoming, RecvError>) -> String {
     }
 }
 
-
-
 /// Forks. The child tries the end that it inherited, says how that went, and stays; the parent answers with the child's
 /// pid and those words.
 fn fork(can: &mut Can) -> String {

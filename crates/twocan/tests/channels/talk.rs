@@ -74,10 +74,7 @@ fn close_waits_for_acknowledgement_and_says_what_was_not_taken() {
     c.does("send four");
     b.says("recv", "three");
     b.does("ack");
-    c.says(
-        "close-for 30",
-        "!TimedOut 1 message was not taken by the other side and was lost.",
-    );
+    c.says("close-for 30", "!TimedOut 1 message was not taken by the other side and was lost.");
     stage.end([a, b, c]);
 }
 

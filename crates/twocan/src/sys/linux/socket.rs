@@ -1,6 +1,7 @@
 //! Seats and sessions: sockets that keep messages apart and carry descriptors.
 
 use super::fd::Fd;
+use crate::Sharing;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
@@ -87,6 +88,8 @@ pub(crate) enum Received {
     Message(Vec<u8>, Vec<Fd>),
     /// Longer than asked for, or with more descriptors than any message has.
     Oversized,
+    /// This process has no room for the descriptors that came along; the message is still queued.
+    Short,
 }
 
 /// One side of a session, or of an attempt at one.
@@ -123,10 +126,13 @@ impl Connection {
 
     /// A connection that this process inherited under the number `raw`; `None` if there is none of the right kind.
     pub(crate) fn inherited(raw: i32) -> Option<Connection> {
+        if raw <= 2 {
+            return None;
+        }
         // SAFETY: only looked at while borrowed here; a closed or foreign number makes the calls below fail.
         let seen = unsafe { BorrowedFd::borrow_raw(raw) };
         let kind = rustix::net::sockopt::socket_type(seen).ok()?;
-        if raw <= 2 || kind != SocketType::SEQPACKET {
+        if kind != SocketType::SEQPACKET {
             return None;
         }
         rustix::io::fcntl_setfd(seen, rustix::io::FdFlags::CLOEXEC).ok()?;
@@ -182,12 +188,24 @@ impl Connection {
         }
     }
 
+    /// Looks first, and takes the message out only when its descriptors have arrived whole: a process that is short of
+    /// them for a moment must not lose a WELCOME.
     fn recv_once(&self, max: usize) -> io::Result<Received> {
+        let seen = self.look(max)?;
+        if matches!(seen, Received::Message(..) | Received::Oversized) {
+            // Without room for descriptors: the kernel closes those of the queued copy.
+            let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+            rustix::net::recv(&self.0, &mut [0u8; 1][..], flags)?;
+        }
+        Ok(seen)
+    }
+
+    fn look(&self, max: usize) -> io::Result<Received> {
         let mut bytes = vec![0; max];
         let (fds, result) = Fd::make_all(|| -> rustix::io::Result<_> {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
             let mut control = RecvAncillaryBuffer::new(&mut space);
-            let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+            let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT | RecvFlags::PEEK;
             let mut iov = [IoSliceMut::new(&mut bytes)];
             let result = rustix::net::recvmsg(&self.0, &mut iov, &mut control, flags)?;
             let fds = control
@@ -201,6 +219,9 @@ impl Connection {
             Ok((fds, (result.bytes, result.flags)))
         })?;
         let (len, flags) = result;
+        if flags.contains(ReturnFlags::CTRUNC) && fds.len() < MAX_FDS {
+            return Ok(Received::Short);
+        }
         if flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
             return Ok(Received::Oversized);
         }
@@ -277,6 +298,17 @@ impl Process {
             let mut fds = [PollFd::new(fd, PollFlags::IN)];
             matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1))
         })
+    }
+
+    /// May a process of its user be at the other end? Permissions of files have decided for groups.
+    pub(crate) fn is_welcome(&self, sharing: &Sharing) -> bool {
+        let own = |uid| uid == super::user::me() || uid == 0;
+        *sharing != Sharing::CurrentUser || self.uid.is_some_and(own)
+    }
+
+    /// Its user, for the words of an error.
+    pub(crate) fn owner_name(&self) -> String {
+        self.uid.map_or("nobody knows whom".to_owned(), super::user::name_of)
     }
 
     pub(crate) fn pidfd(&self) -> Option<&Fd> {
