@@ -3,10 +3,12 @@
 use crate::cli::ChannelArgs;
 use crate::exit::{Exit, Failure};
 use crate::signals::Ending;
+use crate::units::binary;
 use std::io::IsTerminal;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
-use twocan::{Channel, ChannelOptions, Direction, Error, ErrorKind, PeerInfo, Until};
+use twocan::{Channel, ChannelOptions, Direction, Error, ErrorKind, Mismatch, PeerInfo, Until};
+use twocan_conversation::LABEL;
 
 /// The library's default for the longest message, in bytes.
 pub(crate) const DEFAULT_MAX_MESSAGE: usize = 64 << 20;
@@ -60,7 +62,40 @@ impl Wanted<'_> {
     }
 
     fn unfit(&self, e: &Error) -> String {
-        e.to_string()
+        let Wanted { name, verb, label } = self;
+        let peer = e.holders().first();
+        let who = process(peer);
+        match e.mismatch() {
+            Some(Mismatch::Label { theirs, .. }) if *label == LABEL => {
+                let what = quoted(theirs);
+                format!("{name} is not a chat: {who} opened it for {what}. Choose another name.")
+            }
+            Some(Mismatch::Label { theirs, .. }) if theirs == LABEL => {
+                let nick = peer.map(PeerInfo::nick).filter(|nick| !nick.is_empty());
+                let nick = nick.map_or(String::new(), |nick| format!(", {nick}"));
+                let ours = quoted(label);
+                format!(
+                    "{name} is a chat ({who}{nick}), and {verb} speaks {ours}.\n\
+                     To say one line in it: echo hi | twocan chat {name} --plain"
+                )
+            }
+            Some(Mismatch::Label { theirs, .. }) => {
+                let (theirs, ours) = (quoted(theirs), quoted(label));
+                let cure = "Set --label the same on both sides.";
+                format!("{name}: {who} speaks {theirs}, this program {ours}. {cure}")
+            }
+            Some(Mismatch::Layout { theirs, ours }) => format!(
+                "{name}: {who} uses layout {theirs}, this program layout {ours}. \
+                 Update the older of the two."
+            ),
+            Some(Mismatch::MaxMessage { theirs, ours }) => format!(
+                "{name}: {who} allows messages to {}, this program to {}. \
+                 Set --max-message the same on both sides.",
+                binary(*theirs),
+                binary(*ours)
+            ),
+            _ => e.to_string(),
+        }
     }
 }
 
@@ -76,9 +111,14 @@ pub(crate) fn process(peer: Option<&PeerInfo>) -> String {
     pid.map_or("the other side".to_owned(), |pid| format!("pid {pid}"))
 }
 
+/// What is spoken on a channel, for a person.
+fn quoted(label: &str) -> String {
+    if label.is_empty() { "raw bytes".to_owned() } else { format!("\"{label}\"") }
+}
+
 /// Does only the direction stand in the way, so that the seat is worth waiting for?
 pub(crate) fn is_wrong_direction(e: &Error) -> bool {
-    e.kind() == ErrorKind::Incompatible && e.cause().contains("direction")
+    matches!(e.mismatch(), Some(Mismatch::Direction))
 }
 
 /// Opens a channel. `wait` says for which refusals a seat is worth waiting for.

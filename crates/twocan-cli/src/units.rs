@@ -52,6 +52,16 @@ pub(crate) fn in_words(d: Duration) -> String {
     }
 }
 
+/// An exact number of bytes in the largest binary unit that divides it: 64 MiB, 1000 bytes.
+pub(crate) fn binary(bytes: u64) -> String {
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let unit = units.iter().find(|(shift, _)| bytes > 0 && bytes.is_multiple_of(1 << shift));
+    match unit {
+        Some((shift, unit)) => format!("{} {unit}", bytes >> shift),
+        None => format!("{bytes} bytes"),
+    }
+}
+
 /// A number of bytes for a person: 41 bytes, 3.2 MiB.
 pub(crate) fn bytes_in_words(bytes: u64) -> String {
     let b = bytes as f64;
@@ -98,6 +108,15 @@ mod tests {
             ["", "x", "-1", "1.5MiB", "1TiB", "99999999999999999999", "18446744073709551615k"]
         {
             assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn exact_sizes_in_words() {
+        for (bytes, words) in
+            [(64 << 20, "64 MiB"), (3 << 30, "3 GiB"), (1_000, "1000 bytes"), (0, "0 bytes")]
+        {
+            assert_eq!(binary(bytes), words);
         }
     }
 

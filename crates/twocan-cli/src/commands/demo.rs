@@ -17,6 +17,9 @@ const STREAM: Duration = Duration::from_millis(700);
 /// Nothing in the demo takes longer than this; if it does, a promise was broken.
 const LIMIT: Duration = Duration::from_secs(9);
 
+/// After this time an end that was asked to stop is killed.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 const NAMES: [&str; 2] = ["left", "right"];
 
 /// Runs the demo.
@@ -31,24 +34,11 @@ pub(crate) fn run() -> Result<(), Failure> {
     let mut demo = Demo { name, start, sender, moments, ending, ledger: Ledger::default() };
     demo.round_trip()?;
     let mut ends = [demo.start_end(0, 0)?, demo.start_end(1, 0)?];
-    demo.wait_for_joined(0)?;
-    say(&format!(
-        "Two processes talk over a channel, both ways at once: left (pid {}) and right (pid {}).",
-        ends[0].pid(),
-        ends[1].pid()
-    ))?;
-    for side in [0, 1] {
-        demo.listen(STREAM)?;
-        demo.kill_and_restart(&mut ends, side)?;
-    }
-    demo.listen(STREAM)?;
-    for end in &mut ends {
-        end.stdin = None;
-    }
-    for (side, end) in ends.iter_mut().enumerate() {
-        demo.wait_for_end(side, end)?;
-    }
-    demo.close_the_books()
+    let held = demo.converse(&mut ends);
+    // Both at once, as each waits for the other before it goes.
+    ends.iter_mut().for_each(|end| end.stdin = None);
+    ends.iter_mut().for_each(End::leave);
+    held
 }
 
 fn say(line: &str) -> Result<(), Failure> {
@@ -78,7 +68,7 @@ impl Demo {
         let nanos = loop {
             match self.next(None)? {
                 Some(Moment::Report(_, Report::Round(nanos))) => break nanos,
-                Some(Moment::Silent(_)) => return Err(broken("the round trip was not measured.")),
+                Some(Moment::Silent(0)) => return Err(broken("the round trip was not measured.")),
                 _ => {}
             }
         };
@@ -94,6 +84,28 @@ impl Demo {
             super::demo_end::ROUNDS,
             super::demo_end::MESSAGE
         ))
+    }
+
+    /// Lets the two talk, with a kill of each; then asks both to stop.
+    fn converse(&mut self, ends: &mut [End; 2]) -> Result<(), Failure> {
+        self.wait_for_joined(0)?;
+        say(&format!(
+            "Two processes talk over a channel, both ways at once: left (pid {}) and right (pid {}).",
+            ends[0].pid(),
+            ends[1].pid()
+        ))?;
+        for side in [0, 1] {
+            self.listen(STREAM)?;
+            self.kill_and_restart(ends, side)?;
+        }
+        self.listen(STREAM)?;
+        for end in ends.iter_mut() {
+            end.stdin = None;
+        }
+        for (side, end) in ends.iter_mut().enumerate() {
+            self.wait_for_end(side, end)?;
+        }
+        self.close_the_books()
     }
 
     fn start_end(&mut self, side: usize, life: u32) -> Result<End, Failure> {
@@ -249,9 +261,18 @@ impl End {
     }
 }
 
+impl End {
+    /// Gives it a moment to say goodbye by itself, so that it takes its names along.
+    fn leave(&mut self) {
+        let until = Instant::now() + GOODBYE;
+        while Instant::now() < until && matches!(self.child.try_wait(), Ok(None)) {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
 impl Drop for End {
     fn drop(&mut self) {
-        self.stdin = None;
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -81,7 +81,8 @@ fn stream(channel: Channel, life: u32, stop: &Cancel) -> Result<(), twocan::Erro
                 }
                 None => report("broken\n"),
             },
-            Incoming::Finished => break,
+            // Whoever says goodbye has finished; a quick one is seen only as the goodbye.
+            Incoming::Finished | Incoming::Left(_) => break,
             _ => {}
         }
     }

@@ -5,7 +5,10 @@ use twocan::{Listed, ListedKind, Scope};
 
 const NOTHING: &str = "Nothing here. Start with: twocan chat cat\n";
 
-const HEADINGS: [&str; 4] = ["NAME", "KIND", "SIZE", "HOLDERS"];
+const HEADINGS: [&str; 5] = ["NAME", "KIND", "SIZE", "LABEL", "HOLDERS"];
+
+/// For a cell that has nothing to say; keeps the columns countable for scripts.
+const NONE: &str = "-";
 
 /// Runs the command.
 pub(crate) fn run() -> Result<(), Failure> {
@@ -17,7 +20,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     crate::print(&table(&rows))
 }
 
-fn row(listed: &Listed) -> [String; 4] {
+fn row(listed: &Listed) -> [String; 5] {
     let kind = match listed.kind {
         ListedKind::Map => "map",
         ListedKind::Event => "event",
@@ -26,17 +29,21 @@ fn row(listed: &Listed) -> [String; 4] {
     };
     // As it has to be written to reach it.
     let scope = if listed.scope == Scope::Machine { "Global\\" } else { "" };
-    let size = listed.len.map_or(String::new(), |len| len.to_string());
+    let size = listed.len.map_or(NONE.to_owned(), |len| len.to_string());
+    let label = listed.label.as_deref().filter(|label| !label.is_empty()).unwrap_or(NONE);
     let holders: Vec<String> = listed.holders.iter().map(|pid| format!("pid {pid}")).collect();
-    [format!("{scope}{}", listed.name), kind.to_owned(), size, holders.join(", ")]
+    let holders = if holders.is_empty() { NONE.to_owned() } else { holders.join(", ") };
+    // A label was chosen by whoever opened the channel; it goes to a terminal here.
+    let label = twocan_conversation::clean_text(label);
+    [format!("{scope}{}", listed.name), kind.to_owned(), size, label, holders]
 }
 
-fn table(rows: &[[String; 4]]) -> String {
+fn table(rows: &[[String; 5]]) -> String {
     use unicode_width::UnicodeWidthStr;
     let headings = HEADINGS.map(str::to_owned);
     let all = || std::iter::once(&headings).chain(rows);
     let widths: Vec<usize> =
-        (0..4).map(|i| all().map(|row| row[i].width()).max().unwrap_or(0)).collect();
+        (0..HEADINGS.len()).map(|i| all().map(|row| row[i].width()).max().unwrap_or(0)).collect();
     let mut text = String::new();
     for row in all() {
         let mut line = String::new();
@@ -56,13 +63,16 @@ mod tests {
 
     #[test]
     fn columns_stand_below_their_headings() {
-        let row = |cells: [&str; 4]| cells.map(str::to_owned);
-        let rows = [row(["고양이", "map", "10000", "pid 1, pid 2"]), row(["x", "event", "", ""])];
+        let row = |cells: [&str; 5]| cells.map(str::to_owned);
+        let rows = [
+            row(["고양이", "map", "10000", "-", "pid 1, pid 2"]),
+            row(["x", "channel", "-", "chat/1", "pid 3"]),
+        ];
         assert_eq!(
             table(&rows),
-            "NAME    KIND   SIZE   HOLDERS\n\
-             고양이  map    10000  pid 1, pid 2\n\
-             x       event\n"
+            "NAME    KIND     SIZE   LABEL   HOLDERS\n\
+             고양이  map      10000  -       pid 1, pid 2\n\
+             x       channel  -      chat/1  pid 3\n"
         );
     }
 }

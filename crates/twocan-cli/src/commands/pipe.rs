@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
-use twocan::{Direction, PeerInfo, RecvError, SendError, Sender, Until, Violation};
+use twocan::{Direction, RecvError, SendError, Sender, Until, Violation};
 
 /// Longest piece in bytes: large enough that the cost of a piece vanishes, small against the default ring.
 const PIECE: usize = 128 << 10;
@@ -32,7 +32,6 @@ pub(crate) fn run(args: &Pipe, quiet: bool) -> Result<(), Failure> {
     let words = format!("waiting for the other side: twocan pipe {}", args.name);
     open::greet(&channel, quiet, &ending, &words);
 
-    let peer = channel.peer();
     let (sender, receiver) = channel.into_split();
     let piece = PIECE.min(sender.max_loan()).min(sender.max_message());
     let stop = input.clone();
@@ -42,7 +41,7 @@ pub(crate) fn run(args: &Pipe, quiet: bool) -> Result<(), Failure> {
         let (shared, ending) = (Arc::clone(&shared), ending.clone());
         thread::spawn(move || send(sender, &pieces, &shared, &ending))
     };
-    let mut incoming = Incoming { receiver, peer, shared: Arc::clone(&shared), count: 0, bytes: 0 };
+    let mut incoming = Incoming { receiver, shared: Arc::clone(&shared), count: 0, bytes: 0 };
     let end = incoming.run(&ending);
 
     // The sender's goodbye is part of the end: it has to stop wherever it waits.
@@ -51,8 +50,9 @@ pub(crate) fn run(args: &Pipe, quiet: bool) -> Result<(), Failure> {
     feed::stop(&stop);
     let sent = outgoing.join().unwrap_or(Sent::Unread);
     shared.progress.end();
-    let died = died(&args.name, incoming.peer.as_ref(), incoming.count, incoming.bytes);
-    let who = open::process(incoming.peer.as_ref());
+    let departed = incoming.receiver.departed();
+    let died = died(&args.name, departed, incoming.count, incoming.bytes);
+    let who = open::process(departed);
     drop(incoming);
     match (interrupted, end) {
         (Some(signal), _) => Err(Failure::signal(signal)),
@@ -177,7 +177,6 @@ enum End {
 
 struct Incoming {
     receiver: twocan::Receiver,
-    peer: Option<PeerInfo>,
     shared: Arc<Shared>,
     count: u64,
     bytes: u64,
@@ -188,9 +187,6 @@ impl Incoming {
         let mut out = io::stdout().lock();
         let mut piece = Vec::new();
         loop {
-            if self.peer.is_none() {
-                self.peer = self.receiver.peer();
-            }
             match self.receiver.recv_delivery_until(Until::from(ending.cancel())) {
                 Ok(delivery) => {
                     piece.resize(delivery.len(), 0);
@@ -205,6 +201,9 @@ impl Incoming {
                     self.shared.progress.received(piece.len());
                 }
                 Err(RecvError::Finished) => {
+                    drop(out);
+                    close_stdout();
+                    out = io::stdout().lock();
                     self.shared.peer_finished.store(true, Ordering::SeqCst);
                     if self.shared.all_sent.load(Ordering::SeqCst) {
                         return End::Done;
@@ -219,6 +218,17 @@ impl Incoming {
         }
     }
 }
+
+/// Passes the end of the other side's input on: who reads our standard output sees it end, while the way out goes on.
+#[cfg(unix)]
+fn close_stdout() {
+    if let Ok(nowhere) = std::fs::File::create("/dev/null") {
+        let _ = rustix::stdio::dup2_stdout(nowhere);
+    }
+}
+
+#[cfg(not(unix))]
+fn close_stdout() {}
 
 /// A line on the terminal that says how much has gone by; told by whoever moves bytes, so that idling costs nothing.
 struct Progress {

@@ -19,15 +19,8 @@ pub(crate) fn run(args: &Recv, quiet: bool) -> Result<(), Failure> {
         let words = format!("waiting for somebody to send: echo hi | twocan send {}", args.name);
         open::greet(&channel, quiet, &ending, &words);
     }
-    let mut printing = Printing {
-        args,
-        ending,
-        out: io::stdout().lock(),
-        line: Vec::new(),
-        count: 0,
-        bytes: 0,
-        peer: channel.peer(),
-    };
+    let mut printing =
+        Printing { args, ending, out: io::stdout().lock(), line: Vec::new(), count: 0, bytes: 0 };
     printing.run(channel.receiver())
 }
 
@@ -47,16 +40,12 @@ struct Printing<'a> {
     /// Messages and bytes from the present sender.
     count: u64,
     bytes: u64,
-    peer: Option<PeerInfo>,
 }
 
 impl Printing<'_> {
     fn run(&mut self, receiver: &mut Receiver) -> Result<(), Failure> {
         let mut left = self.args.count;
         while left != Some(0) {
-            if self.peer.is_none() {
-                self.peer = receiver.peer();
-            }
             let until = Until::from(self.args.timeout).cancelled(self.ending.cancel());
             match receiver.recv_delivery_until(until) {
                 Ok(delivery) => {
@@ -70,20 +59,18 @@ impl Printing<'_> {
                     left = left.map(|n| n - 1);
                 }
                 Err(e) => {
-                    if self.ends(e)? {
+                    let peer = receiver.departed().cloned();
+                    if self.ends(e, peer.as_ref())? {
                         return Ok(());
                     }
                 }
-            }
-            if self.peer.is_none() {
-                self.peer = receiver.peer();
             }
         }
         Ok(())
     }
 
     /// Does the command end with this? False = go on with the next sender.
-    fn ends(&mut self, e: RecvError) -> Result<bool, Failure> {
+    fn ends(&mut self, e: RecvError, peer: Option<&PeerInfo>) -> Result<bool, Failure> {
         let failure = match e {
             RecvError::Cancelled => return Err(self.ending.failure()),
             RecvError::TimedOut => {
@@ -92,11 +79,11 @@ impl Printing<'_> {
             }
             RecvError::Finished | RecvError::PeerClosed => None,
             RecvError::PeerDied => {
-                let text = died(&self.args.name, self.peer.as_ref(), self.count, self.bytes);
+                let text = died(&self.args.name, peer, self.count, self.bytes);
                 Some(Failure::new(Exit::PeerDied, text))
             }
             RecvError::PeerMisbehaved(v) => {
-                let (name, who) = (&self.args.name, open::process(self.peer.as_ref()));
+                let (name, who) = (&self.args.name, open::process(peer));
                 let text = format!(
                     "{name}: {who} wrote something that is no message ({v}). Conversation ended."
                 );
@@ -105,7 +92,7 @@ impl Printing<'_> {
             e => return Err(twocan::Error::from(e).into()),
         };
         if e != RecvError::Finished {
-            (self.peer, self.count, self.bytes) = (None, 0, 0);
+            (self.count, self.bytes) = (0, 0);
         }
         match failure {
             Some(failure) if !self.args.keep => Err(failure),

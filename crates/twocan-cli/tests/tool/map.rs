@@ -56,7 +56,7 @@ fn write_and_read_ranges() {
 #[test]
 fn a_file_to_begin_with() {
     let place = Place::new();
-    let file = place.dir.path().join("data.lock");
+    let file = place.dir.path().join("data");
     std::fs::write(&file, [7u8, 0, 255]).unwrap();
     let path = file.to_str().unwrap();
     let _holder = create(&place, &["Data", "1KiB", "--file", path]);
@@ -146,9 +146,14 @@ fn ls_shows_what_is_there() {
     let map = create(&place, &["Cat", "10000"]);
     let mut event = place.start(&["event", "create", "go"]);
     event.out_line();
+    let mut chat = place.start(&["chat", "cat", "--plain"]);
+    chat.err_until("waiting");
     let listed = out(&place.run(&["ls"]));
     let rows: Vec<Vec<&str>> = listed.lines().map(|l| l.split_whitespace().collect()).collect();
     let (map_pid, event_pid) = (map.pid().to_string(), event.pid().to_string());
-    assert!(rows.contains(&vec!["Cat", "map", "10000", "pid", map_pid.as_str()]), "{listed}");
-    assert!(rows.contains(&vec!["go", "event", "pid", event_pid.as_str()]), "{listed}");
+    assert!(rows.contains(&vec!["Cat", "map", "10000", "-", "pid", map_pid.as_str()]), "{listed}");
+    let chat_pid = chat.pid().to_string();
+    let row = vec!["cat", "channel", "-", "chat/1", "pid", chat_pid.as_str()];
+    assert!(rows.contains(&row), "{listed}");
+    assert!(rows.contains(&vec!["go", "event", "-", "-", "pid", event_pid.as_str()]), "{listed}");
 }

@@ -21,9 +21,14 @@ impl Place {
         Place { dir: tempfile::Builder::new().prefix("twocan-test-").tempdir().unwrap() }
     }
 
+    /// Where the names are; made by the tool.
+    pub(crate) fn names(&self) -> std::path::PathBuf {
+        self.dir.path().join("names")
+    }
+
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(BIN);
-        command.args(args).env("TWOCAN_DIR", self.dir.path()).env_remove("RUST_LOG");
+        command.args(args).env("TWOCAN_DIR", self.names()).env_remove("RUST_LOG");
         command.env("USER", "tester").env("NO_COLOR", "1").env("RUST_BACKTRACE", "0");
         command
     }
@@ -55,7 +60,7 @@ impl Place {
 
     /// Nothing is left behind but the one lock file.
     pub(crate) fn expect_clean(&self) {
-        let left: Vec<_> = std::fs::read_dir(self.dir.path())
+        let left: Vec<_> = std::fs::read_dir(self.names())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .filter(|name| !name.contains("lock"))

@@ -4,7 +4,7 @@ use crate::rig::{LIMIT, Place, Running, err, expect_end, out};
 use std::io::Read;
 use std::process::Stdio;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_word_from_one_terminal_to_the_other_whoever_starts_first() {
@@ -264,7 +264,7 @@ pub(crate) fn wait_for_name(place: &Place, name: &str) {
     let start = Instant::now();
     while !out(&place.run(&["ls"])).lines().any(|l| l.starts_with(name)) {
         assert!(start.elapsed() < LIMIT, "{name} does not appear in ls");
-        thread::sleep(std::time::Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -283,6 +283,11 @@ impl Receiving {
     }
 
     pub(crate) fn end(self) -> std::process::Output {
+        let start = Instant::now();
+        while !self.thread.is_finished() {
+            assert!(start.elapsed() < LIMIT, "pid {} does not end", self.pid);
+            thread::sleep(Duration::from_millis(2));
+        }
         self.thread.join().unwrap()
     }
 }

@@ -13,7 +13,7 @@ struct Tmux<'a> {
 
 impl<'a> Tmux<'a> {
     fn start(place: &'a Place) -> Option<Tmux<'a>> {
-        let socket = place.dir.path().join("tmux.lock").to_str().unwrap().to_owned();
+        let socket = place.dir.path().join("tmux").to_str().unwrap().to_owned();
         let tmux = Tmux { place, socket };
         if Command::new("tmux").arg("-V").output().is_err() {
             println!("skipped: tmux is not installed");
@@ -31,7 +31,7 @@ impl<'a> Tmux<'a> {
     fn tmux(&self, args: &[&str]) -> Output {
         let mut command = Command::new("tmux");
         command.args(["-u", "-f", "/dev/null", "-S", &self.socket]).args(args);
-        command.env("TWOCAN_DIR", self.place.dir.path()).env_remove("TMUX");
+        command.env("TWOCAN_DIR", self.place.names()).env_remove("TMUX");
         command.env("LANG", "C.UTF-8").env("LC_ALL", "C.UTF-8").env("PS1", "$ ").env("TZ", "UTC");
         command.output().unwrap()
     }
@@ -111,9 +111,9 @@ fn two_terminals_talk_one_is_killed_and_comes_back() {
     tmux.wait_for(0, "bob's program ended without saying goodbye.");
     tmux.line(0, "are you all right?");
     tmux.wait_for(0, "are you all right? ✓");
-    // A killed program cannot put its terminal in order.
-    tmux.keys(1, &["C-c", ""]);
-    tmux.line(1, "reset; tput rmcup; clear");
+    // A killed program cannot put its terminal in order: Enter is no line end there until somebody says so.
+    tmux.tmux(&["send-keys", "-t", "t.1", "-l", "stty sane; tput rmcup; clear"]);
+    tmux.keys(1, &["C-j"]);
     tmux.line(1, &chat("bob"));
     tmux.wait_for(0, "bob is back (pid ");
     tmux.wait_for(1, "alice: are you all right?");
