@@ -114,7 +114,8 @@ impl Arming {
     pub(crate) fn arm(&mut self, word: &AtomicU64, mode: u64) {
         self.sleepers += 1;
         // A value never used before: a waker that remembers an earlier sleep must not take this one for it.
-        self.value = (self.value & !MODE_BITS).wrapping_add(GENERATION) | mode;
+        let next = if cfg!(twocan_mutant = "same-arm") { 0 } else { GENERATION };
+        self.value = (self.value & !MODE_BITS).wrapping_add(next) | mode;
         word.store(self.value, Ordering::Relaxed);
         if !cfg!(twocan_mutant = "no-fence-arm") {
             // SYNC armed: pairs with the fence in published().
@@ -129,7 +130,7 @@ impl Arming {
     /// A sleeper has left.
     pub(crate) fn disarm(&mut self, word: &AtomicU64) {
         self.sleepers -= 1;
-        if self.sleepers == 0 {
+        if self.sleepers == 0 || cfg!(twocan_mutant = "forget-count") {
             self.value &= !MODE_BITS;
             word.store(self.value, Ordering::Relaxed);
         }
