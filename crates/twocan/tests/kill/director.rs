@@ -54,8 +54,8 @@ impl Director {
 
     fn spawn(&mut self, side: usize, first: u64) {
         let (reader, writer) = pipe();
-        let words =
-            [self.name.as_str(), &first.to_string(), &self.chance.word().to_string()].join("\u{1f}");
+        let words = [self.name.as_str(), &first.to_string(), &self.chance.word().to_string()]
+            .join("\u{1f}");
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "child", "--ignored", "--nocapture", "--test-threads=1"]);
         command.env("TWOCAN_TEST_ROLE", words).env("TWOCAN_DIR", &self.dir.0);
@@ -83,7 +83,9 @@ impl Director {
         }
         match running.attached.recv_timeout(PATIENCE) {
             Ok(()) => *attached = true,
-            Err(RecvTimeoutError::Timeout) => panic!("end {side} is not attached after {PATIENCE:?}"),
+            Err(RecvTimeoutError::Timeout) => {
+                panic!("end {side} is not attached after {PATIENCE:?}")
+            }
             Err(RecvTimeoutError::Disconnected) => panic!("end {side} ended by itself"),
         }
     }
