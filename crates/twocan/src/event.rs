@@ -1,8 +1,7 @@
 //! Events that live in memory shared by processes: set, reset, wait.
 //!
 //! An event is two words, `sets` and `taken`; it is set when they differ. Everybody reads `taken`
-//! first, then `sets`. The protocol is modelled in models/wake/events.pml; the names of its mutants
-//! stand at the lines that they break.
+//! first, then `sets`. What breaks when a rule is left out stands at the rule's line.
 
 mod options;
 mod words;
@@ -206,7 +205,7 @@ impl Source for Event {
 
     fn ready(&self, begun: u64) -> bool {
         let seen = self.shared.words.look();
-        // Mutant M_NO_MOVED: without the second half a set and reset in quick order lets nobody go.
+        // Without the second half a set and reset in quick order lets nobody go.
         seen.is_set() || self.shared.reset == Reset::Manual && u64::from(seen.sets) != begun
     }
 

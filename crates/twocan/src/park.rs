@@ -60,6 +60,46 @@ pub(crate) fn change(bell: &AtomicU32) {
     }
 }
 
+/// Says to this end's own halves that something changed which they must know. The caller wakes who sleeps on `local`
+/// afterwards.
+pub(crate) fn tell(news: &AtomicU64, local: &AtomicU32) {
+    if cfg!(twocan_mutant = "local-before-news") {
+        local.fetch_add(1, Ordering::Release);
+    }
+    // SYNC session-news: pairs with `news`.
+    news.fetch_add(1, Ordering::Release);
+    if !cfg!(twocan_mutant = "no-fence-tell") {
+        // A half that publishes looks at the news behind its own fence: either it sees this, or what it published
+        // is seen by whoever learns of the session from what the caller does next.
+        fence(Ordering::SeqCst);
+    }
+    if !cfg!(any(twocan_mutant = "local-before-news", twocan_mutant = "no-local")) {
+        // SYNC local-word: pairs with `read`. The flag (news) first, then the word, then the wake.
+        local.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// The news: a half whose copies are as old as another value must take new ones.
+#[inline]
+pub(crate) fn news(news: &AtomicU64) -> u64 {
+    // SYNC session-news: pairs with `tell`.
+    news.load(Ordering::Acquire)
+}
+
+/// What a word that will be slept on holds now; read before arming and looking.
+pub(crate) fn read(word: &AtomicU32) -> u32 {
+    // SYNC bell, local-word: pairs with `change` and `tell`.
+    word.load(Ordering::Acquire)
+}
+
+/// The last step of parking: sleeps, unless there is something after all. The second look is the one that counts:
+/// whoever published before it could see the arm did not ring.
+pub(crate) fn sleep_unless(ready: impl FnOnce() -> bool, sleep: impl FnOnce()) {
+    if cfg!(twocan_mutant = "no-second-look") || !ready() {
+        sleep();
+    }
+}
+
 /// The sleeping half's side of its arm word. Several threads may wait on one half (`wait_any` takes it by shared
 /// reference): each sleep gets a value of its own, and the word stays armed until the last of them has left.
 #[derive(Debug, Default)]
@@ -74,7 +114,8 @@ impl Arming {
     pub(crate) fn arm(&mut self, word: &AtomicU64, mode: u64) {
         self.sleepers += 1;
         // A value never used before: a waker that remembers an earlier sleep must not take this one for it.
-        self.value = (self.value & !MODE_BITS).wrapping_add(GENERATION) | mode;
+        let next = if cfg!(twocan_mutant = "same-arm") { 0 } else { GENERATION };
+        self.value = (self.value & !MODE_BITS).wrapping_add(next) | mode;
         word.store(self.value, Ordering::Relaxed);
         if !cfg!(twocan_mutant = "no-fence-arm") {
             // SYNC armed: pairs with the fence in published().
@@ -89,7 +130,7 @@ impl Arming {
     /// A sleeper has left.
     pub(crate) fn disarm(&mut self, word: &AtomicU64) {
         self.sleepers -= 1;
-        if self.sleepers == 0 {
+        if self.sleepers == 0 || cfg!(twocan_mutant = "forget-count") {
             self.value &= !MODE_BITS;
             word.store(self.value, Ordering::Relaxed);
         }

@@ -146,7 +146,7 @@ fn sleep_until<T>(
         if let Some(cancel) = until.cancel() {
             cancel.prepare(&mut words);
         }
-        // SYNC wait-armed: the wakers publish, fence, and look whether somebody has armed; here it
+        // SYNC armed: the wakers publish, fence, and look whether somebody has armed; here it
         // is armed, fenced, and looked whether something was published. One of the two sees the
         // other.
         fence(Ordering::SeqCst);

@@ -44,7 +44,7 @@ fn child() {
             }
         }
         ["is short of descriptors", name] => short_of_descriptors(name),
-        ["is sent a slow descriptor", dir] => slow_descriptor(dir),
+        ["is sent a slow descriptor"] => slow_descriptor(),
         ["is flooded", dir] => flooded(dir),
         _ => panic!("no such role: {args:?}"),
     }
@@ -245,9 +245,15 @@ fn an_end_for_the_current_user_does_not_pair_with_another_user() {
 fn a_descriptor_that_is_slow_to_close_does_not_stop_the_process() {
     let dir = TempDir::new("slow");
     let path = dir.0.to_str().unwrap().to_owned();
-    let mut child = Child::start_with("is sent a slow descriptor", &[&path], |c| {
+    let mut child = Child::start_with("is sent a slow descriptor", &[], |c| {
         c.env("TWOCAN_DIR", &path);
     });
+    child.expect("sits");
+    // SAFETY: signals to our own child.
+    unsafe { libc::kill(child.pid() as i32, libc::SIGSTOP) };
+    let _deaf = send_slow_descriptor(&path);
+    // SAFETY: as above.
+    unsafe { libc::kill(child.pid() as i32, libc::SIGCONT) };
     child.expect("goes on");
 }
 
@@ -274,11 +280,27 @@ fn connect(path: &std::path::Path) -> i32 {
     }
 }
 
-fn slow_descriptor(dir: &str) {
+fn slow_descriptor() {
     let _end = Channel::open("x").unwrap();
+    say("sits");
+    std::thread::sleep(Duration::from_millis(1500));
+    let (done, is_done) = mpsc::channel();
+    std::thread::spawn(move || {
+        let pair = Channel::pair();
+        let _ = done.send(pair.is_ok());
+    });
+    match is_done.recv_timeout(SOON) {
+        Ok(true) => say("goes on"),
+        _ => say("everything stands still"),
+    }
+    std::process::exit(0);
+}
+
+/// Its close waits, for whoever closes it last, until the data is taken or the time is up.
+fn send_slow_descriptor(dir: &str) -> std::net::TcpStream {
     let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let client = std::net::TcpStream::connect(server.local_addr().unwrap()).unwrap();
-    let _deaf = server.accept().unwrap();
+    let deaf = server.accept().unwrap().0;
     client.set_nonblocking(true).unwrap();
     while std::io::Write::write(&mut &client, &[0; 65536]).is_ok() {}
     let seat = connect(&seat_socket(dir));
@@ -304,17 +326,7 @@ fn slow_descriptor(dir: &str) {
         assert_eq!(libc::sendmsg(seat, &raw const message, 0), 1);
     }
     drop(client);
-    std::thread::sleep(Duration::from_millis(300));
-    let (done, is_done) = mpsc::channel();
-    std::thread::spawn(move || {
-        let pair = Channel::pair();
-        let _ = done.send(pair.is_ok());
-    });
-    match is_done.recv_timeout(SOON) {
-        Ok(true) => say("goes on"),
-        _ => say("everything stands still"),
-    }
-    std::process::exit(0);
+    deaf
 }
 
 #[test]

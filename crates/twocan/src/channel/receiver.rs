@@ -7,7 +7,7 @@ use crate::layout::{END_FINISHED, END_REASON, FIRST_HEAD, Kind};
 use crate::park::{self, Woken};
 use crate::region::PeerRegion;
 use crate::ring::{Consumer, Memory, Peek, Record, reached};
-use crate::session::{Departed, Front, Half, Owner, RxView, ack_word};
+use crate::session::{Departed, Front, Half, Owner, RxView};
 use crate::spin::Spinner;
 use crate::sync::{AtomicU64, Ordering};
 use crate::sys::futex;
@@ -496,8 +496,7 @@ impl Receiver {
         // `taken` speaks of the region that `ack` names: cleared before `ack` names another.
         let progress = &self.owner.own.header().progress;
         progress.taken.store(0, Ordering::Release);
-        // SYNC acknowledged
-        progress.ack.store(ack_word(self.generation, start), Ordering::Release);
+        progress.acknowledge(self.generation, start);
     }
 
     // ---- handing out and acknowledging ------------------------------------------------------------------
@@ -604,8 +603,7 @@ impl Receiver {
         }
         // SYNC read-position: pairs with the watcher, which hands it to a newcomer.
         front.read.store(position, Ordering::Release);
-        // SYNC acknowledged: the copies above are done before the sender may overwrite.
-        progress.ack.store(ack_word(self.generation, position), Ordering::Release);
+        progress.acknowledge(self.generation, position);
     }
 
     /// The same for a wait on `&self`: several threads may come here at once, and store the same.
@@ -694,9 +692,12 @@ impl Receiver {
         words.clear();
         self.owner.prepare(Half::Receiver, live.as_ref(), &mut words);
         until.cancel().into_iter().for_each(|c| words.push(futex::Word::local(c.word(), 0)));
-        if !look(self) || cfg!(twocan_mutant = "no-second-look") {
-            futex::wait(&words, until.deadline());
-        }
+        park::sleep_unless(
+            || look(self),
+            || {
+                futex::wait(&words, until.deadline());
+            },
+        );
         self.owner.disarm(Half::Receiver);
         self.words = words;
     }

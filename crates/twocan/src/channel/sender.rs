@@ -602,9 +602,12 @@ impl Sender {
         words.clear();
         self.owner.prepare(Half::Sender, peer.as_ref(), &mut words);
         until.cancel().into_iter().for_each(|c| words.push(futex::Word::local(c.word(), 0)));
-        if !look(self) {
-            futex::wait(&words, until.deadline());
-        }
+        park::sleep_unless(
+            || look(self),
+            || {
+                futex::wait(&words, until.deadline());
+            },
+        );
         self.owner.disarm(Half::Sender);
         self.words = words;
     }
@@ -624,13 +627,7 @@ pub(super) fn peer_credit(
     generation: u32,
     known: u64,
 ) -> Result<Option<u64>, ()> {
-    // SYNC acknowledged: pairs with the receiver's store after it has copied.
-    let word = peer.header().progress.ack.load(Ordering::Acquire);
-    match (word >> 32) as u32 {
-        g if g == generation => Ok(Some(crate::session::expand(known, word as u32))),
-        g if g < generation => Ok(None),
-        _ => Err(()),
-    }
+    peer.header().progress.acknowledged(generation, known)
 }
 
 fn is_deaf(peer: &Arc<PeerRegion>) -> bool {

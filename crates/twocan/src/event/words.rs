@@ -97,7 +97,7 @@ impl Words {
         unsafe { &*self.mapping.base().as_ptr().add(at).cast() }
     }
 
-    /// Looks at both. Mutant M_LOAD_SETS_FIRST: the other order sees an event as set that is not,
+    /// Looks at both. The other order sees an event as set that is not,
     /// and takes twice.
     pub(super) fn look(&self) -> Seen {
         // SYNC event-taken: pairs with the compare-exchange in `take`, `reset` and `set`.
@@ -110,13 +110,13 @@ impl Words {
     pub(super) fn set(&self) -> std::io::Result<()> {
         let seen = self.look();
         if seen.sets.wrapping_sub(seen.taken) >= FAR {
-            // Mutant NO_PULL. If it fails, somebody else has moved `taken`, and it is near again.
+            // The distance never reaches the wrap, where a set event would look unset. If it fails, somebody else has moved `taken`, and it is near again.
             let _ = self.advance(seen.taken, seen.sets.wrapping_sub(1));
         }
         // SYNC event-sets: what was written before is seen by whom this lets go. The system call
         // would order it as well.
         fence(Ordering::SeqCst);
-        // Mutants M_TWO_STEPS, M_WAKE_ONE: one step, or a death between leaves sleepers beside a
+        // One step, or a death between leaves sleepers beside a
         // set event; all, or the death of the one who was woken does.
         futex::add_one_and_wake_all(self.sets())
     }
@@ -127,7 +127,7 @@ impl Words {
         seen.is_set() && self.advance(seen.taken, seen.sets)
     }
 
-    /// Mutants M_RESET_ONCE, M_RESET_STORE: somebody who takes meanwhile may leave a set that came
+    /// Repeated and compared: somebody who takes meanwhile may leave a set that came
     /// before this reset.
     pub(super) fn reset(&self) {
         loop {

@@ -6,6 +6,9 @@ use crate::error::Violation;
 use crate::layout::{Kind, RECORD_HEAD, max_payload, record_size, stamp};
 use crate::sync::Ordering;
 
+const PEEK: Ordering =
+    if cfg!(twocan_mutant = "relaxed-stamp-load") { Ordering::Relaxed } else { Ordering::Acquire };
+
 /// A checked record: its payload lies inside the ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Record {
@@ -58,7 +61,7 @@ impl Consumer {
     pub(crate) fn ready<M: Memory>(&self, memory: &M) -> bool {
         let at = (self.position & (self.capacity - 1)) as usize;
         // SYNC payload-published
-        memory.word(at).load(Ordering::Acquire) == stamp(self.position)
+        memory.word(at).load(PEEK) == stamp(self.position)
     }
 
     /// Looks at the record here, padding included.

@@ -6,9 +6,14 @@
 
 mod consumer;
 mod producer;
+mod progress;
 
 pub(crate) use consumer::{Consumer, Peek, Record};
 pub(crate) use producer::{Producer, Slot};
+#[cfg(all(test, not(loom)))]
+pub(crate) use progress::ack_word;
+#[cfg(not(loom))]
+pub(crate) use progress::expand;
 
 use crate::layout::Header;
 use crate::sync::AtomicU64;
@@ -37,3 +42,6 @@ pub(crate) trait MemoryMut: Memory {
 pub(crate) fn reached(a: u64, b: u64) -> bool {
     a.wrapping_sub(b) as i64 >= 0
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

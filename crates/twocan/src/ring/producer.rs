@@ -4,6 +4,9 @@ use super::MemoryMut;
 use crate::layout::{Kind, LINE, RECORD_HEAD, head_word, max_payload, record_size, stamp};
 use crate::sync::Ordering;
 
+const PUBLISH: Ordering =
+    if cfg!(twocan_mutant = "relaxed-stamp-store") { Ordering::Relaxed } else { Ordering::Release };
+
 /// There is no room for the record yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Full;
@@ -132,7 +135,7 @@ impl Producer {
         memory.head_moves(position, next);
         // SYNC payload-published: pairs with Consumer::ready. Everything above (payload, head word, the zero at the
         // next stamp) is seen by whoever sees this stamp.
-        memory.word(at).store(stamp(position), Ordering::Release);
+        memory.word(at).store(stamp(position), PUBLISH);
         self.head = next;
     }
 

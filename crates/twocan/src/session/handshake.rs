@@ -236,8 +236,7 @@ impl End {
         if let Some((first, _)) = theirs.first() {
             // SYNC acknowledged: nothing was read before, so the receiving half does not write this word yet. The
             // survivor must find its own knowledge here, should we die without a word.
-            let word = ack_word(first.generation, first.position);
-            self.own.header().progress.ack.store(word, Ordering::Release);
+            self.own.header().progress.acknowledge(first.generation, first.position);
         }
         let last = theirs.len() - 1;
         for (i, (listed, region)) in theirs.into_iter().enumerate() {

@@ -11,15 +11,15 @@ mod watcher;
 pub(crate) mod wire;
 
 pub(crate) use seat::{Wanted, open, read_record};
-pub(crate) use state::{Departed, Front, RxView, TxView, ack_word, expand};
+pub(crate) use state::{Departed, Front, RxView, TxView};
 
 use crate::error::{Error, Result, Violation};
 use crate::layout::{END_FINISHED, END_GOODBYE, END_REASON};
-use crate::park::{Arming, MODE_DOORBELL, Woken, change};
+use crate::park::{self, Arming, MODE_DOORBELL, Woken, change};
 use crate::peer::PeerInfo;
 use crate::region::{OwnRegion, PeerRegion};
 use crate::ring::Memory;
-use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::socket::{self, Connection, Process};
 use crate::sys::{fork, futex};
 use state::State;
@@ -103,8 +103,7 @@ impl End {
 
     #[inline]
     pub(crate) fn news(&self) -> u64 {
-        // SYNC session-news: pairs with State changes made under the lock and announced by `tell`.
-        self.news.load(Ordering::Acquire)
+        park::news(&self.news)
     }
 
     /// What the sending half must know, and the news it is as old as.
@@ -222,15 +221,13 @@ impl End {
 
     /// For waits that concern the session only.
     pub(crate) fn prepare_local(&self, words: &mut Vec<futex::Word>) {
-        // SYNC local-word
-        words.push(futex::Word::local(&self.local, self.local.load(Ordering::Acquire)));
+        words.push(futex::Word::local(&self.local, park::read(&self.local)));
     }
 
     /// As `prepare`, for a wait that does not compare the news: whoever is the peer now. The local word is read first, so
     /// that a session which comes after this look wakes the sleeper.
     pub(crate) fn prepare_now(&self, half: Half, words: &mut Vec<futex::Word>) {
-        // SYNC local-word
-        words.push(futex::Word::local(&self.local, self.local.load(Ordering::Acquire)));
+        words.push(futex::Word::local(&self.local, park::read(&self.local)));
         let peer = self.lock().session.as_ref().map(|s| s.region.clone());
         self.prepare(half, peer.as_ref(), words);
     }
@@ -253,12 +250,11 @@ impl End {
                 Half::Receiver => &header.bell_rx,
                 Half::Sender => &header.bell_tx,
             };
-            // SYNC bell: pairs with `change`; read before the arm.
-            words.push(futex::Word::shared(bell, bell.load(Ordering::Acquire)));
+            // Before the arm.
+            words.push(futex::Word::shared(bell, park::read(bell)));
         }
-        // SYNC local-word: pairs with `tell`; read before the look.
-        words.push(futex::Word::local(&self.local, self.local.load(Ordering::Acquire)));
-        sleepers.arming.arm(self.arm_word(half), crate::park::MODE_FUTEX);
+        words.push(futex::Word::local(&self.local, park::read(&self.local)));
+        sleepers.arming.arm(self.arm_word(half), park::MODE_FUTEX);
     }
 
     pub(crate) fn disarm(&self, half: Half) {
@@ -271,13 +267,7 @@ impl End {
 
     /// Announces a change of the state to this end's halves. Called under the lock.
     fn tell(&self) {
-        // SYNC session-news
-        self.news.fetch_add(1, Ordering::Release);
-        // A half that publishes looks at the news behind its own fence: either it sees this, or what it published
-        // is seen by whoever learns of the session from what the caller does next.
-        fence(Ordering::SeqCst);
-        // SYNC local-word: the flag (news) first, then the word, then the wake.
-        self.local.fetch_add(1, Ordering::Release);
+        park::tell(&self.news, &self.local);
         futex::wake_all_local(&self.local);
     }
 
@@ -297,7 +287,7 @@ impl End {
 
     /// After a rare store (end, closed_rx): wakes whoever of the peer may sleep, whatever was woken before.
     fn wake_both_of_peer(&self) {
-        crate::park::published();
+        park::published();
         let peer = self.lock().session.as_ref().map(|s| s.region.clone());
         if let Some(peer) = peer {
             self.wake_receiver(&peer, &mut Woken::default());

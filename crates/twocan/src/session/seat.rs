@@ -5,7 +5,9 @@ use super::wire::{Card, MAX_LABEL, MAX_WIRE, SeatRecord, Unusable};
 use super::{End, Owner};
 use crate::channel::Direction;
 use crate::error::{Error, ErrorKind, Mismatch, Result};
-use crate::layout::{LINE, MAX_CAPACITY, MIN_CAPACITY, VERSION};
+use crate::layout::{
+    DEFAULT_CAPACITY, DEFAULT_MAX_MESSAGE, LINE, MAX_CAPACITY, MIN_CAPACITY, VERSION,
+};
 use crate::name::Name;
 use crate::peer::PeerInfo;
 use crate::region::OwnRegion;
@@ -36,6 +38,21 @@ pub(crate) struct Wanted {
     pub(crate) prefault: bool,
     pub(crate) sharing: Sharing,
     pub(crate) scope: Scope,
+}
+
+impl Default for Wanted {
+    fn default() -> Wanted {
+        Wanted {
+            nick: String::new(),
+            label: String::new(),
+            direction: Direction::Both,
+            capacity: DEFAULT_CAPACITY,
+            max_message: DEFAULT_MAX_MESSAGE,
+            prefault: false,
+            sharing: Sharing::CurrentUser,
+            scope: Scope::Session,
+        }
+    }
 }
 
 impl Wanted {

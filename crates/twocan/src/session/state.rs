@@ -3,10 +3,9 @@
 use super::seat::{Seat, Wanted};
 use super::wire::{Hello, Listed, MAX_REGIONS};
 use crate::error::Violation;
-use crate::layout::LINE;
 use crate::peer::PeerInfo;
 use crate::region::{PeerRegion, Shape};
-use crate::ring::{Consumer, Memory};
+use crate::ring::{Consumer, Memory, expand};
 use crate::sync::{AtomicU64, Ordering};
 use crate::sys::fd::Fd;
 use crate::sys::socket::{Connection, Process};
@@ -317,13 +316,5 @@ impl State {
     }
 }
 
-/// The position that `lines` (its low 32 bits, in lines) stands for, at or after `known`.
-pub(crate) fn expand(known: u64, lines: u32) -> u64 {
-    let forward = lines.wrapping_sub((known / LINE as u64) as u32);
-    known.wrapping_add(u64::from(forward) * LINE as u64)
-}
-
-/// The acknowledgement word.
-pub(crate) fn ack_word(generation: u32, position: u64) -> u64 {
-    u64::from(generation) << 32 | u64::from((position / LINE as u64) as u32)
-}
+#[cfg(test)]
+mod tests;

@@ -310,7 +310,7 @@ mod tests {
             pid: 77,
             label: "chat/1".into(),
             nick: "alice".into(),
-            region: Shape { id: 5, capacity: 4096, start: u64::MAX & !63 },
+            region: Shape { id: 5, capacity: 4096, start: !63 },
         }
     }
 

@@ -1,5 +1,4 @@
-//! `wait_all`: everything at once, and nothing taken before everything is there. Modelled in
-//! models/wake/waitall.pml.
+//! `wait_all`: everything at once, and nothing taken before everything is there.
 
 use super::{Waitable, begin_all, sleep_until};
 use crate::{Error, ErrorKind, Result, Until};

@@ -47,6 +47,12 @@ impl Fd {
         Fd { owned: ManuallyDrop::new(owned), generation, registered: false }
     }
 
+    /// A second descriptor of the same object, for tests.
+    #[cfg(test)]
+    pub(crate) fn duplicate(&self) -> io::Result<Fd> {
+        Fd::make(|| self.as_fd().try_clone_to_owned())
+    }
+
     /// Was it made before a `fork` that led to this process, and is it therefore closed?
     pub(crate) fn is_forked(&self) -> bool {
         self.registered && self.generation != fork::generation()

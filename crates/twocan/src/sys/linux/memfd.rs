@@ -32,6 +32,19 @@ pub(crate) fn create_sealed(len: usize) -> Result<(Fd, Mapping)> {
     Ok((fd, mapping))
 }
 
+/// A memfd for a map without a name: of `len` bytes for ever, written by whoever maps it.
+pub(crate) fn create_fixed(len: u64, allocate: bool, inheritable: bool) -> std::io::Result<Fd> {
+    let make = |more| rustix::fs::memfd_create("twocan-map", MemfdFlags::ALLOW_SEALING | more);
+    let fd = if inheritable {
+        Fd::inheritable(make(MemfdFlags::empty())?)
+    } else {
+        Fd::make(|| make(MemfdFlags::CLOEXEC))?
+    };
+    super::object::set_len(fd.as_fd(), len, allocate)?;
+    rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    Ok(fd)
+}
+
 /// Maps somebody else's region read-only, or `None` if it is not sealed, not ordinary memory, not exactly `len`
 /// bytes long, not allocated throughout, or cannot be mapped.
 pub(crate) fn map_sealed(fd: &Fd, len: usize) -> Option<Mapping> {

@@ -33,6 +33,7 @@ pub(super) fn in_groups(words: &[Word], deadline: Option<Instant>) -> Outcome {
     let sleep = |part: &[Word], deadline| {
         let mut list = Vec::with_capacity(WAITV_MAX);
         list.extend_from_slice(part);
+        // SYNC group-stop: compared by the kernel when this group goes to sleep.
         list.push(Word::local(&stop, 0));
         let outcome = wait_many(&list, deadline);
         halt();
@@ -69,7 +70,7 @@ pub(super) fn one_thread_each(words: &[Word], deadline: Option<Instant>) -> Outc
     let marks: Vec<AtomicU8> = words.iter().map(|_| AtomicU8::new(LEFT)).collect();
     let work = |word: &Word, mark: &AtomicU8| {
         // SYNC helper-done: pairs with the fence in `free_all`. The mark stands before the look;
-        // M_MARK_LATE in fallback.pml.
+        // the order matters: a mark after the look would be missed.
         fence(Ordering::SeqCst);
         if done.load(Ordering::Acquire) == 0 {
             // Tests hold it up where a wake is lost.

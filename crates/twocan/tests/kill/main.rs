@@ -1,0 +1,62 @@
+//! The promise that everything else serves: kill -9 either end at any instruction, one after the other in any order,
+//! never both dead at once, and restart them. Every accepted message reaches the application of the other side, in
+//! order, whole; only what a killed reader had not acknowledged comes again, with the same number.
+//!
+//! How it is tried. Two ends, A and B, send to each other and read from each other at the same time, small messages and
+//! such as need many fragments, fast readers and slow ones. Each end writes a log into a pipe, which outlives it: its
+//! sender a line *after* `send` said Ok, its reader a line *after* it has the message in hand and *before* it asks for
+//! the next. A director kills one of them, waits for its end, starts it again, waits until it is attached, and kills
+//! again: at a moment that chance picks, often before the newcomer has even opened.
+//!
+//! What a dead process's log proves (`ledger` holds it to this):
+//! - "sent n" is there: n was accepted. It must be read on the other side, once, at its place.
+//! - "sent n" is the last line: n + 1 may have been under way. It may be read or not; its successor goes on with n + 2.
+//! - "read n" is there: the application had n. It may come once more, with the same number, if and only if it is the
+//!   last line and its reader was killed: the reader had not asked for more, so n was not acknowledged. Had it asked and
+//!   been killed before the next line, n does not come again but nothing proves it: both are legal.
+//! - A message read but not logged was not acknowledged: it comes again, and is logged then.
+//!
+//! `TWOCAN_KILLS` sets the number of kills (default 2000), `TWOCAN_SEED` repeats the choices of a run.
+
+#![allow(unreachable_pub, reason = "one program: what its files share is pub")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod actor;
+mod chance;
+mod director;
+mod ledger;
+
+use chance::Chance;
+use director::Director;
+use std::time::{Instant, SystemTime};
+
+#[test]
+#[ignore = "a second process of the other tests"]
+fn child() {
+    if let Some(words) = support::role() {
+        actor::play(&words);
+    }
+}
+
+fn setting(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {text:?}")))
+}
+
+#[test]
+fn whoever_is_killed_whenever_nothing_is_lost_and_nothing_comes_twice() {
+    let kills = setting("TWOCAN_KILLS").unwrap_or(2000);
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+    let seed = setting("TWOCAN_SEED").unwrap_or(now);
+    println!("TWOCAN_SEED={seed} TWOCAN_KILLS={kills}");
+    let started = Instant::now();
+    let mut director = Director::start(Chance::new(seed));
+    for _ in 0..kills {
+        director.kill_one();
+    }
+    let report = director.end();
+    println!("{kills} kills in {:.1} s: {report}", started.elapsed().as_secs_f64());
+    assert!(report.is_clean(), "TWOCAN_SEED={seed}: {report}");
+}
