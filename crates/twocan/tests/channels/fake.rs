@@ -36,6 +36,8 @@ pub enum Flaw {
 pub struct Region {
     pub file: File,
     pub id: u64,
+    /// Once sealed, only this mapping can write.
+    mapped: Option<(*mut u8, usize)>,
 }
 
 impl Region {
@@ -56,7 +58,7 @@ impl Region {
         if flaw != Flaw::Sparse {
             file.write_all_at(&vec![0; len as usize], 0).unwrap();
         }
-        let region = Region { file, id };
+        let mut region = Region { file, id, mapped: None };
         if flaw != Flaw::NoMagic {
             region.write(0, MAGIC);
         }
@@ -66,40 +68,35 @@ impl Region {
             region.word(at, word);
         }
         if flaw != Flaw::Unsealed {
-            // Not FUTURE_WRITE but by request of the caller: the fake writes by `pwrite`, which that seal forbids.
             region.seal();
         }
         region
     }
 
-    /// Sealed as an owner does it, after mapping: from here on only `map` writes.
-    fn seal(&self) {
+    /// Mapped and then sealed, as an owner does it.
+    fn seal(&mut self) {
         let seals =
             libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_FUTURE_WRITE | libc::F_SEAL_SEAL;
-        // SAFETY: a mapping of the whole file, kept until the process ends; then the seals.
+        let len = self.file.metadata().unwrap().len() as usize;
+        let fd = self.file.as_raw_fd();
+        let both = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping of the whole file; then the seals, which a file that is no memfd refuses.
         unsafe {
-            let len = self.file.metadata().unwrap().len() as usize;
-            let fd = self.file.as_raw_fd();
-            let both = libc::PROT_READ | libc::PROT_WRITE;
             let base = libc::mmap(std::ptr::null_mut(), len, both, libc::MAP_SHARED, fd, 0);
             assert_ne!(base, libc::MAP_FAILED);
-            MAPPED.with(|mapped| mapped.borrow_mut().push((fd, base as usize, len)));
-            libc::fcntl(fd, libc::F_ADD_SEALS, seals); // a file that is no memfd refuses
+            libc::fcntl(fd, libc::F_ADD_SEALS, seals);
+            self.mapped = Some((base.cast(), len));
         }
     }
 
     pub fn write(&self, at: u64, bytes: &[u8]) {
-        let fd = self.file.as_raw_fd();
-        let mapped = MAPPED.with(|mapped| mapped.borrow().iter().rev().find(|m| m.0 == fd).copied());
-        match mapped {
-            None => self.file.write_all_at(bytes, at).unwrap(),
-            Some((_, base, len)) => {
-                assert!(at as usize + bytes.len() <= len);
-                for (i, byte) in bytes.iter().enumerate() {
-                    // SAFETY: inside the mapping; the reader expects bytes to change.
-                    unsafe { ((base + at as usize + i) as *mut u8).write_volatile(*byte) };
-                }
-            }
+        let Some((base, len)) = self.mapped else {
+            return self.file.write_all_at(bytes, at).unwrap();
+        };
+        assert!(at as usize + bytes.len() <= len);
+        for (i, byte) in bytes.iter().enumerate() {
+            // SAFETY: inside the mapping; the reader expects bytes to change.
+            unsafe { base.add(at as usize + i).write_volatile(*byte) };
         }
     }
 
@@ -116,9 +113,13 @@ impl Region {
     }
 }
 
-thread_local! {
-    /// Descriptor, base and length of what this test has mapped.
-    static MAPPED: std::cell::RefCell<Vec<(RawFd, usize, usize)>> = const { std::cell::RefCell::new(Vec::new()) };
+impl Drop for Region {
+    fn drop(&mut self) {
+        if let Some((base, len)) = self.mapped {
+            // SAFETY: mapped by `seal`, and nobody looks at it any more.
+            unsafe { libc::munmap(base.cast(), len) };
+        }
+    }
 }
 
 fn head(kind: u32) -> Vec<u8> {
