@@ -324,7 +324,8 @@ impl Sender {
         if self.owner.card.direction == Direction::RecvOnly {
             return Err(SendError::WrongDirection);
         }
-        if self.deaf {
+        // A peer that only sends is known as such before anything is written for it.
+        if self.deaf || self.owner.news() != self.news {
             self.refresh();
             if self.deaf {
                 return Err(SendError::ReceiverGone);
