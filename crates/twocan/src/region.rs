@@ -40,7 +40,13 @@ struct Region {
 
 /// A region that this end made and alone may write.
 #[derive(Debug)]
-pub(crate) struct OwnRegion(Region);
+pub(crate) struct OwnRegion {
+    region: Region,
+    /// One bit for each line of the ring: does a record begin here? Right for what has been sent and not acknowledged.
+    /// Private memory: an acknowledgement in the middle of a record would send a successor to where nothing is ever
+    /// found, or to bytes that somebody chose. Written by the producer alone.
+    begins: Box<[AtomicU64]>,
+}
 
 /// A region of the other seat, or of a predecessor in our own: read-only.
 #[derive(Debug)]
@@ -78,8 +84,10 @@ impl OwnRegion {
         let shape = Shape { id, capacity: capacity as u64, start: shape_start };
         assert!(shape.is_sane(), "the options have been checked");
         let (fd, mapping) = memfd::create_sealed(RING_AT + capacity)?;
-        let region = OwnRegion(Region { mapping, shape, fd });
-        let identity = &region.0.header().identity;
+        let begins = (0..capacity / LINE).step_by(64).map(|_| AtomicU64::new(0)).collect();
+        let region = OwnRegion { region: Region { mapping, shape, fd }, begins };
+        region.set_begin(shape_start as usize & (capacity - 1));
+        let identity = &region.region.header().identity;
         identity.magic.store(MAGIC, Ordering::Relaxed);
         identity.version.store(VERSION, Ordering::Relaxed);
         identity.fingerprint.store(fingerprint(), Ordering::Relaxed);
@@ -90,18 +98,31 @@ impl OwnRegion {
     }
 
     pub(crate) fn shape(&self) -> Shape {
-        self.0.shape
+        self.region.shape
     }
 
     pub(crate) fn fd(&self) -> &Fd {
-        &self.0.fd
+        &self.region.fd
+    }
+
+    /// Does a record begin at `position` (or end there, if it is the head)? For positions not yet acknowledged.
+    pub(crate) fn is_boundary(&self, position: u64) -> bool {
+        let line = (position & (self.region.shape.capacity - 1)) as usize / LINE;
+        // SYNC record-begins: set before the record's stamp; whoever has its acknowledgement sees it.
+        self.begins[line / 64].load(Ordering::Relaxed) >> (line % 64) & 1 == 1
+    }
+
+    fn set_begin(&self, at: usize) {
+        let line = at / LINE;
+        let word = &self.begins[line / 64];
+        word.store(word.load(Ordering::Relaxed) | 1 << (line % 64), Ordering::Relaxed);
     }
 
     /// The payload of a reserved record.
     pub(crate) fn payload(&self, at: usize, len: usize) -> &[u8] {
         // SAFETY: inside the mapping (checked by `at`); only this process can write it, and the record has not been
         // published: its one writer is the sending half, which the caller borrows.
-        unsafe { std::slice::from_raw_parts(self.0.at(at, len), len) }
+        unsafe { std::slice::from_raw_parts(self.region.at(at, len), len) }
     }
 
     /// The payload of a reserved record, to be written in place. The caller is the only producer of this region and
@@ -110,7 +131,7 @@ impl OwnRegion {
     #[allow(clippy::mut_from_ref)]
     pub(crate) fn payload_mut(&self, at: usize, len: usize) -> &mut [u8] {
         // SAFETY: inside the mapping (checked by `at`), and exclusive by what the caller promises above.
-        unsafe { std::slice::from_raw_parts_mut(self.0.at(at, len), len) }
+        unsafe { std::slice::from_raw_parts_mut(self.region.at(at, len), len) }
     }
 }
 
@@ -150,17 +171,17 @@ impl PeerRegion {
 
 impl Memory for OwnRegion {
     fn header(&self) -> &Header {
-        self.0.header()
+        self.region.header()
     }
     fn capacity(&self) -> usize {
-        self.0.shape.capacity as usize
+        self.region.shape.capacity as usize
     }
     #[inline]
     fn word(&self, at: usize) -> &AtomicU64 {
-        self.0.word(at)
+        self.region.word(at)
     }
     fn copy_out(&self, at: usize, to: &mut [u8]) {
-        self.0.copy_out(at, to);
+        self.region.copy_out(at, to);
     }
 }
 
@@ -170,7 +191,21 @@ impl MemoryMut for OwnRegion {
         // SAFETY: the target range lies inside the mapping (checked by `at`), which is ours to write; payloads
         // and their parts start at multiples of 8; `from` cannot overlap the ring, as no safe reference into it
         // outlives a Loan.
-        unsafe { raw::copy_in(from, self.0.at(at, from.len())) }
+        unsafe { raw::copy_in(from, self.region.at(at, from.len())) }
+    }
+
+    #[inline]
+    fn bounded(&self, at: usize, size: usize) {
+        // One line: there is no inside.
+        let (mut line, end) = (at / LINE + 1, (at + size) / LINE);
+        while line < end {
+            let n = (end - line).min(64 - line % 64);
+            let inside = u64::MAX >> (64 - n) << (line % 64);
+            let word = &self.begins[line / 64];
+            word.store(word.load(Ordering::Relaxed) & !inside, Ordering::Relaxed);
+            line += n;
+        }
+        self.set_begin((at + size) & (self.capacity() - 1));
     }
 }
 

@@ -411,7 +411,9 @@ impl Sender {
         let credit = peer_credit(peer, self.view.generation, self.ring.acked());
         let good = match credit {
             Ok(None) => true,
-            Ok(Some(position)) => self.ring.credit(position),
+            Ok(Some(position)) => {
+                self.owner.own.is_boundary(position) && self.ring.credit(position)
+            }
             Err(()) => false,
         };
         if !good {

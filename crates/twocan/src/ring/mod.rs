@@ -28,6 +28,11 @@ pub(crate) trait Memory {
 /// Memory that this process may write.
 pub(crate) trait MemoryMut: Memory {
     fn copy_in(&self, at: usize, from: &[u8]);
+    /// A record of `size` bytes is about to be seen at `at`: behind it, and nowhere inside it, another one begins. What
+    /// the reader says about its progress can be checked against this.
+    fn bounded(&self, at: usize, size: usize) {
+        let _ = (at, size);
+    }
 }
 
 /// Is `a` at or behind `b` on the way of positions (which wrap)?

@@ -142,6 +142,7 @@ impl Producer {
             memory.word(self.offset(next)).store(0, Ordering::Relaxed);
         }
         let at = self.offset(position);
+        memory.bounded(at, record_size(len));
         memory.word(at + 8).store(head_word(kind, len), Ordering::Relaxed);
         // SYNC payload-published: pairs with Consumer::ready. Everything above (payload, head word, the zero at the
         // next stamp) is seen by whoever sees this stamp.
