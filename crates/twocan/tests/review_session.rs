@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use support::{Child, TempDir, am_root, listen, say, stay, unique};
-use twocan::{Channel, ChannelOptions, RecvError, Scope, Sharing};
+use twocan::{Channel, ChannelOptions, RecvError, Scope, Sharing, Spin};
 
 const STRANGER: u32 = 65_534;
 const SOON: Duration = Duration::from_secs(3);
@@ -22,8 +22,7 @@ fn child() {
     match args[..] {
         ["sits for all", name] => {
             let mut options = Channel::options();
-            let _end =
-                options.scope(Scope::Machine).sharing(Sharing::Everyone).open(name).unwrap();
+            let _end = options.scope(Scope::Machine).sharing(Sharing::Everyone).open(name).unwrap();
             say("sits");
             stay();
         }
@@ -67,6 +66,16 @@ fn finished_is_told_after_a_padding_that_no_message_followed() {
         };
         assert_eq!(why, RecvError::Finished);
     }
+}
+
+#[test]
+fn a_receiver_that_never_sleeps_is_told_that_the_peer_has_finished() {
+    let (a, b) = ChannelOptions::new().spin(Spin::Always).pair().unwrap();
+    let ((a_tx, _a_rx), (_b_tx, mut b_rx)) = (a.into_split(), b.into_split());
+    let reader = std::thread::spawn(move || b_rx.recv_timeout(SOON).unwrap_err());
+    std::thread::sleep(Duration::from_millis(100));
+    a_tx.finish();
+    assert_eq!(reader.join().unwrap(), RecvError::Finished);
 }
 
 // ---- acknowledgements ---------------------------------------------------------------------------------------
@@ -385,4 +394,3 @@ fn a_forked_child_may_ask_an_inherited_end_anything_and_lives() {
     };
     assert!(libc::WIFEXITED(status), "ended by signal {}", libc::WTERMSIG(status));
 }
-

@@ -88,7 +88,9 @@ impl End {
             // SYNC acknowledged: the ack first, then `taken`, which the peer stored before it.
             let ack = header.progress.ack.load(Ordering::Acquire);
             let taken = header.progress.taken.load(Ordering::Acquire);
-            if let Err(violation) = state.absorb(ack, taken, self.head(), |at| self.own.is_boundary(at)) {
+            if let Err(violation) =
+                state.absorb(ack, taken, self.head(), |at| self.own.is_boundary(at))
+            {
                 how = how.or(Some(Departed::Misbehaved(violation)));
             }
         }
