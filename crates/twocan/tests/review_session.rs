@@ -74,8 +74,10 @@ fn a_receiver_that_never_sleeps_is_told_that_the_peer_has_finished() {
     let ((a_tx, _a_rx), (_b_tx, mut b_rx)) = (a.into_split(), b.into_split());
     let reader = std::thread::spawn(move || b_rx.recv_timeout(SOON).unwrap_err());
     std::thread::sleep(Duration::from_millis(100));
+    let start = Instant::now();
     a_tx.finish();
     assert_eq!(reader.join().unwrap(), RecvError::Finished);
+    assert!(start.elapsed() < SOON / 2, "only when its time was up: without one, never");
 }
 
 // ---- acknowledgements ---------------------------------------------------------------------------------------
