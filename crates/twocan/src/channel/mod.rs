@@ -8,6 +8,8 @@ mod long;
 mod message;
 mod options;
 mod receiver;
+#[cfg(test)]
+mod review;
 mod sender;
 
 pub use bytes::{ByteReader, ByteWriter};

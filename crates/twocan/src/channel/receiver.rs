@@ -742,7 +742,7 @@ impl Receiver {
             rx.owner.news() != rx.news
                 || rx.front().is_some_and(|front| rx.ring.ready(&*front.region))
         };
-        if self.view.live.is_some() && self.spinner.spin(|| spin(self), until) {
+        if self.view.live.is_some() && self.spinner.spin(|| spin(self)) {
             return;
         }
         let mut words = std::mem::take(&mut self.words);

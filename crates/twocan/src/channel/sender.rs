@@ -596,7 +596,7 @@ impl Sender {
         let look = |tx: &Sender| {
             tx.owner.news() != tx.news || peer.as_ref().is_some_and(|p| ready(tx, p) || is_deaf(p))
         };
-        if peer.is_some() && self.spinner.spin(|| look(self), until) {
+        if peer.is_some() && self.spinner.spin(|| look(self)) {
             return;
         }
         let mut words = std::mem::take(&mut self.words);

@@ -116,12 +116,10 @@ impl End {
             // SYNC acknowledged: the ack first, then `taken`, which the peer stored before it.
             let ack = header.progress.ack.load(Ordering::Acquire);
             let taken = header.progress.taken.load(Ordering::Acquire);
-            let good = state.acked;
-            if let Err(violation) = state.absorb(ack, taken, self.own.head()) {
+            if let Err(violation) =
+                state.absorb(ack, taken, self.own.head(), |at| self.own.is_boundary(at))
+            {
                 how = how.or(Some(Departed::Misbehaved(violation)));
-            } else if !self.own.is_boundary(state.acked) {
-                state.acked = good;
-                how = how.or(Some(Departed::Misbehaved(Violation::BadAcknowledgement)));
             }
         }
         // SYNC end-word

@@ -228,9 +228,8 @@ impl Socket {
 
     pub fn accept(&self) -> Socket {
         // SAFETY: no address is asked for; the descriptor is ours.
-        let fd = unsafe {
-            libc::accept(self.0.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut())
-        };
+        let fd =
+            unsafe { libc::accept(self.0.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut()) };
         assert!(fd >= 0);
         // SAFETY: made just now.
         Socket(unsafe { OwnedFd::from_raw_fd(fd) })

@@ -65,11 +65,11 @@ fn fragments_that_do_not_fit_together_end_the_conversation() {
     for (total, second, told) in [
         (u64::MAX, None, "TooLong"),
         ((64 << 20) + 1, None, "TooLong"),
-        (4, None, "BadFragment"),             // FIRST has all of it
-        (20, Some((4, 0)), "BadFragment"),    // nothing
-        (20, Some((4, 100)), "BadFragment"),  // more than announced
+        (4, None, "BadFragment"),              // FIRST has all of it
+        (20, Some((4, 0)), "BadFragment"),     // nothing
+        (20, Some((4, 100)), "BadFragment"),   // more than announced
         (2000, Some((5, 100)), "BadFragment"), // LAST before the end
-        (20, Some((4, 16)), "BadFragment"),   // the end without LAST
+        (20, Some((4, 16)), "BadFragment"),    // the end without LAST
     ] {
         let stage = Stage::new("fragment");
         let (mut honest, region, _socket) = met(&stage);

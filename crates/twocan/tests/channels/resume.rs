@@ -19,7 +19,8 @@ fn messages_sent_while_the_reader_is_dead_arrive() {
 }
 
 #[test]
-fn what_a_killed_reader_had_in_hand_comes_again_under_its_number_and_what_it_acknowledged_does_not() {
+fn what_a_killed_reader_had_in_hand_comes_again_under_its_number_and_what_it_acknowledged_does_not()
+{
     let stage = Stage::new("in-hand");
     let (mut a, mut b) = stage.pair();
     a.does("send one");

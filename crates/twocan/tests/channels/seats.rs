@@ -114,7 +114,9 @@ fn an_end_of_another_layout_is_named_with_both_versions() {
     let pid = a.pid();
     b.says(
         "open-until 1 cat",
-        &format!("!cat: pid {pid} uses layout 3, this program layout 1. Update the older of the two."),
+        &format!(
+            "!cat: pid {pid} uses layout 3, this program layout 1. Update the older of the two."
+        ),
     );
     stage.end([a, b]);
 }
