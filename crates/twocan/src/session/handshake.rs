@@ -106,9 +106,12 @@ impl End {
     pub(super) fn end_session(&self, state: &mut State, how: Option<Departed>) {
         let Some(session) = state.session.take() else { return };
         session.connection.shutdown();
+        // First the news, then the last acknowledgement: see `credited`.
+        self.tell();
         let header = session.region.header();
         let mut how = how;
         if !cfg!(twocan_mutant = "no-final-ack") {
+            // SYNC credited
             let acked = self.acked.load(Ordering::Acquire);
             if crate::ring::reached(acked, state.acked) {
                 state.acked = acked;
