@@ -5,6 +5,7 @@ use crate::layout::*;
 use crate::raw;
 use crate::ring::{Memory, MemoryMut};
 use crate::sync::{AtomicU64, Ordering};
+use crate::sys::closer::Shy;
 use crate::sys::fd::Fd;
 use crate::sys::memfd;
 use crate::sys::memory::Mapping;
@@ -175,12 +176,13 @@ impl OwnRegion {
 impl PeerRegion {
     /// Maps a region that came from elsewhere, after checking that it cannot change its size, cannot be written by
     /// anyone but its owner's existing mapping, and is really there.
-    pub(crate) fn map(fd: Fd, shape: Shape) -> Result<PeerRegion, Violation> {
+    pub(crate) fn map(fd: Shy, shape: Shape) -> Result<PeerRegion, Violation> {
         if !shape.is_sane() {
             return Err(Violation::BadRegion);
         }
         let len = RING_AT + shape.capacity as usize;
-        let mapping = memfd::map_sealed(&fd, len).ok_or(Violation::BadRegion)?;
+        let mapping = memfd::map_sealed(fd.fd(), len).ok_or(Violation::BadRegion)?;
+        let fd = fd.trusted().ok_or(Violation::BadRegion)?;
         let region = Region { mapping, shape, fd };
         let identity = &region.header().identity;
         let same = identity.magic.load(Ordering::Relaxed) == MAGIC

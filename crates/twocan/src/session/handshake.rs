@@ -12,7 +12,7 @@ use crate::peer::PeerInfo;
 use crate::region::PeerRegion;
 use crate::ring::Memory;
 use crate::sync::Ordering;
-use crate::sys::fd::Fd;
+use crate::sys::closer::Shy;
 use crate::sys::socket::{self, Connection, Process, Reached, Received};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -206,7 +206,7 @@ impl End {
         state: &mut State,
         connecting: Connecting,
         bytes: &[u8],
-        fds: Vec<Fd>,
+        fds: Vec<Shy>,
     ) -> Result<(), Violation> {
         let welcome = Welcome::decode(bytes).map_err(|_| Violation::BadHandshake)?;
         let due = 2 + welcome.outbox.len() + welcome.inbox.len();
@@ -217,6 +217,9 @@ impl End {
         let mut fds = fds.into_iter();
         let mut next = || fds.next().ok_or(Violation::BadHandshake);
         let (peers_receiver, peers_sender) = (next()?, next()?);
+        if !socket::is_doorbell(&peers_receiver) || !socket::is_doorbell(&peers_sender) {
+            return Err(Violation::BadHandshake);
+        }
         let mut map = |listed: &super::wire::Listed| {
             let region = Arc::new(PeerRegion::map(next()?, listed.shape)?);
             Ok::<_, Violation>((*listed, region))
@@ -340,9 +343,9 @@ impl End {
     fn read_hello(
         &self,
         bytes: &[u8],
-        fds: Vec<Fd>,
+        fds: Vec<Shy>,
         nameless: bool,
-    ) -> Result<(Hello, Vec<Fd>), Unusable> {
+    ) -> Result<(Hello, Vec<Shy>), Unusable> {
         let hello = Hello::decode(bytes)?;
         // Only an inherited connection needs an introduction; elsewhere the kernel names the newcomer.
         if hello.own_pidfd && !nameless {
@@ -389,7 +392,11 @@ impl End {
         else {
             return Err(refuse(Violation::BadHandshake));
         };
-        let process = match fds.next() {
+        if !socket::is_doorbell(&peers_receiver) || !socket::is_doorbell(&peers_sender) {
+            return Err(refuse(Violation::BadHandshake));
+        }
+        // Only a process that we have invited ourselves introduces itself.
+        let process = match fds.next().and_then(Shy::trusted) {
             Some(pidfd) => Process::introduced(pidfd, hello.card.pid, pending.process.uid),
             None => pending.process,
         };

@@ -363,6 +363,8 @@ impl End {
         }
         state.inbox.clear();
         state.outbox.clear();
+        drop(state);
+        crate::sys::closer::settle();
     }
 
     /// For a test: as if there had been so many lives.

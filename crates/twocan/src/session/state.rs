@@ -7,7 +7,7 @@ use crate::peer::PeerInfo;
 use crate::region::{PeerRegion, Shape};
 use crate::ring::{Consumer, Memory, expand};
 use crate::sync::{AtomicU64, Ordering};
-use crate::sys::fd::Fd;
+use crate::sys::closer::Shy;
 use crate::sys::socket::{Connection, Process};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,9 +27,9 @@ pub(crate) enum Departed {
 pub(crate) struct Bells {
     /// Polls readable when the peer rings this end's receiver, sender.
     #[allow(dead_code)] // held for the peer; read by pollable handles, which come later
-    pub(crate) own: [Fd; 2],
-    pub(crate) peers_receiver: Fd,
-    pub(crate) peers_sender: Fd,
+    pub(crate) own: [Shy; 2],
+    pub(crate) peers_receiver: Shy,
+    pub(crate) peers_sender: Shy,
 }
 
 /// The session with a live peer.
@@ -77,7 +77,7 @@ pub(crate) struct Connecting {
     /// HELLO carries our own pidfd.
     pub(crate) introduce: bool,
     /// Our sides of the doorbells whose other sides went with HELLO.
-    pub(crate) bells: Option<[Fd; 2]>,
+    pub(crate) bells: Option<[Shy; 2]>,
 }
 
 impl Connecting {
@@ -96,7 +96,7 @@ impl Connecting {
 pub(crate) struct Pending {
     pub(crate) connection: Connection,
     pub(crate) process: Process,
-    pub(crate) hello: Option<(Hello, Vec<Fd>)>,
+    pub(crate) hello: Option<(Hello, Vec<Shy>)>,
     pub(crate) since: Instant,
 }
 

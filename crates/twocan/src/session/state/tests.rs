@@ -2,6 +2,7 @@ use super::*;
 use crate::layout::{Kind, LINE};
 use crate::region::OwnRegion;
 use crate::ring::{Producer, ack_word};
+use crate::sys::closer::Shy;
 
 const LINES: u64 = LINE as u64;
 /// Starts from which a few lines cross a wrap: of the acknowledgement word's 32 bits, of the sign, of the position.
@@ -72,7 +73,7 @@ fn outbound(generation: u32, start: u64, records: u64) -> Outbound {
         producer.push(&own, Kind::Data, [&[], b"left behind"]).unwrap();
     }
     let fd = own.fd().duplicate().unwrap();
-    let region = Arc::new(PeerRegion::map(fd, own.shape()).unwrap());
+    let region = Arc::new(PeerRegion::map(Shy::new(fd), own.shape()).unwrap());
     Outbound { generation, region, position: start }
 }
 

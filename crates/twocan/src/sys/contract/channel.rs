@@ -1,10 +1,11 @@
 //! The sentences of the contract that channels rest on: seats, sessions, regions, the poller.
 
+use super::super::closer::Shy;
 use super::super::dir::{Directory, PATIENCE};
 use super::super::fd::Fd;
 use super::super::poller::Poller;
 use super::super::socket::{self, Connection, Listener, Reached, Received};
-use super::super::{files, memfd, random};
+use super::super::{closer, files, memfd, random};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -41,7 +42,7 @@ impl Drop for Place {
     }
 }
 
-fn message(received: Received) -> (Vec<u8>, Vec<Fd>) {
+fn message(received: Received) -> (Vec<u8>, Vec<Shy>) {
     match received {
         Received::Message(bytes, fds) => (bytes, fds),
         other => panic!("{other:?}"),
@@ -82,10 +83,11 @@ fn what_was_queued_outlives_its_sender_with_its_descriptors() {
     client.send(b"hello", &[fd.as_fd(), fd.as_fd()]).unwrap();
     client.send(b"again", &[]).unwrap();
     drop(client);
+    closer::settle();
     let server = listener.accept().unwrap().unwrap();
     let (bytes, fds) = message(server.recv(100));
     assert_eq!((bytes.as_slice(), fds.len()), (b"hello".as_slice(), 2));
-    assert!(memfd::map_sealed(&fds[0], 4096 * 2).is_some());
+    assert!(memfd::map_sealed(fds[0].fd(), 4096 * 2).is_some());
     assert_eq!(message(server.recv(100)).0, b"again");
     assert!(matches!(server.recv(100), Received::End));
     assert!(server.send(b"welcome", &[]).is_err());
@@ -100,6 +102,7 @@ fn an_answer_is_read_although_a_reset_is_reported_first() {
     client.send(b"hello", &[]).unwrap();
     server.send(b"welcome", &[]).unwrap();
     drop(server); // with HELLO unread: the kernel reports a reset before the answer
+    closer::settle();
     assert_eq!(message(client.recv(100)).0, b"welcome");
     assert!(matches!(client.recv(100), Received::End));
 }
@@ -175,6 +178,7 @@ fn the_poller_reports_what_came_before_and_after_and_sleeps_otherwise() {
     poller.wait(Some(soon), &mut tokens).unwrap();
     assert!(tokens.is_empty() && Instant::now() >= soon, "an edge is told once");
     drop(b);
+    closer::settle();
     poller.wait(None, &mut tokens).unwrap();
     assert_eq!(tokens, [5]);
     poller.poke();
@@ -187,6 +191,9 @@ fn a_doorbell_never_makes_its_ringer_wait() {
     for _ in 0..10_000 {
         socket::ring(&theirs);
     }
+    assert!(socket::is_doorbell(&ours) && socket::is_doorbell(&theirs));
     drop(ours);
     socket::ring(&theirs);
+    let (memory, _mapping) = memfd::create_sealed(4096).unwrap();
+    assert!(!socket::is_doorbell(&Shy::new(memory)));
 }

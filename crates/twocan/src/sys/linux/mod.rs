@@ -1,4 +1,5 @@
 //! Linux.
+pub(crate) mod closer;
 pub(crate) mod dir;
 pub(crate) mod fd;
 pub(crate) mod files;
