@@ -117,9 +117,7 @@ impl End {
             Received::Message(bytes, fds) => {
                 let Some(connecting) = state.connecting.take() else { return false };
                 if let Err(violation) = self.welcomed(state, connecting, &bytes, fds) {
-                    crate::note!("{}: unusable WELCOME: {violation}", self.shown_name());
-                    state.departure = Some((state.epoch, Departed::Misbehaved(violation)));
-                    self.tell();
+                    self.unwelcome(state, violation);
                 }
                 return true;
             }
@@ -127,6 +125,7 @@ impl End {
             Received::End => true,
             Received::Oversized => {
                 state.connecting = None;
+                self.unwelcome(state, Violation::BadHandshake);
                 return true;
             }
         };
@@ -140,6 +139,13 @@ impl End {
         }
         self.tell();
         true
+    }
+
+    /// The earlier end answered with nonsense. Whoever comes next is met at our own seat.
+    fn unwelcome(&self, state: &mut State, violation: Violation) {
+        crate::note!("{}: unusable WELCOME: {violation}", self.shown_name());
+        state.departure = Some((state.epoch, Departed::Misbehaved(violation)));
+        self.tell();
     }
 
     fn say_hello(&self, connecting: &mut Connecting) -> std::io::Result<()> {
@@ -299,7 +305,8 @@ impl End {
     /// Answers the first newcomer with HELLO, if the present session has ended and there is a place.
     fn answer(&self, state: &mut State) -> bool {
         let lone = state.session.is_none() && state.connecting.is_none();
-        if !lone || !state.has_place() {
+        let full = !state.has_place() && !cfg!(twocan_mutant = "no-limit");
+        if !lone || full {
             return false;
         }
         let Some(at) = state.pending.iter().position(|p| p.hello.is_some()) else { return false };

@@ -1,4 +1,5 @@
-//! Who left, and when it is told: once to each half, after the last message, and then the next peer is waited for.
+//! Who left, and when it is told: once to each half, after the last message, and then the next peer
+//! is waited for.
 
 use crate::stage::Stage;
 
@@ -133,9 +134,9 @@ fn incoming_tells_joins_messages_and_farewells_in_the_order_of_the_stream() {
     let mut e = stage.opened("eve");
     e.does("send 3");
     e.does("wait-peer");
-    for told in [
-        "joined alice", "message 1", "left alice", "joined carol", "message 2", "died carol",
-    ] {
+    for told in
+        ["joined alice", "message 1", "left alice", "joined carol", "message 2", "died carol"]
+    {
         b.says("in", told);
     }
     let next = b.ask("in");

@@ -2,7 +2,8 @@
 
 use crate::stage::Stage;
 
-/// Some thousand fragments through a ring of 4 KiB: cannot be done within the millisecond that a reader is given.
+/// Some thousand fragments through a ring of 4 KiB: cannot be done within the millisecond that a
+/// reader is given.
 const LEN: usize = 6_000_000;
 
 #[test]

@@ -343,7 +343,8 @@ impl Actor {
         }
     }
 
-    /// Waits for one of: `message`, `room=LEN`, `acknowledged` (the last that was sent), `change` (since `watch`).
+    /// Waits for one of: `message`, `room=LEN`, `acknowledged` (the last that was sent), `change`
+    /// (since `watch`).
     fn wait_any(&mut self, handle: &str, time: Duration, what: &[&str]) -> String {
         let (tx, rx) = match self.cans.get_mut(handle).expect("no such end") {
             Can::Whole(channel) => channel.split(),
@@ -416,10 +417,8 @@ fn incoming(what: Result<Incoming, RecvError>) -> String {
     }
 }
 
-
-
-/// Forks. The child tries the end that it inherited, says how that went, and stays; the parent answers with the child's
-/// pid and those words.
+/// Forks. The child tries the end that it inherited, says how that went, and stays; the parent
+/// answers with the child's pid and those words.
 fn fork(can: &mut Can) -> String {
     let mut ends = [0; 2];
     // SAFETY: room for two descriptors.

@@ -114,7 +114,9 @@ fn an_end_of_another_layout_is_named_with_both_versions() {
     let pid = a.pid();
     b.says(
         "open-until 1 cat",
-        &format!("!cat: pid {pid} uses layout 3, this program layout 1. Update the older of the two."),
+        &format!(
+            "!cat: pid {pid} uses layout 3, this program layout 1. Update the older of the two."
+        ),
     );
     stage.end([a, b]);
 }
@@ -190,6 +192,22 @@ fn a_forked_child_is_no_end_and_keeps_no_seat() {
     // SAFETY: the process that we made the peer fork.
     unsafe { libc::kill(child.parse().unwrap(), libc::SIGKILL) };
     stage.end([a, b]);
+}
+
+#[test]
+fn sweeping_the_directory_spares_the_living() {
+    let stage = Stage::new("sweep");
+    let a = stage.opened("a");
+    let b = stage.opened("b");
+    let mut broom = stage.peer("broom");
+    a.kill();
+    broom.does("sweep");
+    let mut a = stage.opened("a");
+    let mut b = b;
+    b.does("wait-peer");
+    a.does("send hello");
+    while b.ask("recv") != "hello" {}
+    stage.end([a, b, broom]);
 }
 
 #[test]

@@ -74,10 +74,7 @@ fn close_waits_for_acknowledgement_and_says_what_was_not_taken() {
     c.does("send four");
     b.says("recv", "three");
     b.does("ack");
-    c.says(
-        "close-for 30",
-        "!TimedOut 1 message was not taken by the other side and was lost.",
-    );
+    c.says("close-for 30", "!TimedOut 1 message was not taken by the other side and was lost.");
     stage.end([a, b, c]);
 }
 
@@ -85,7 +82,8 @@ fn close_waits_for_acknowledgement_and_says_what_was_not_taken() {
 fn close_ends_although_a_refused_message_left_padding_behind() {
     let stage = Stage::new("padding");
     let (mut a, mut b) = stage.pair();
-    // Wherever the ring began: some of these fill it so that the refused message has already padded the ring's end.
+    // Wherever the ring began: some of these fill it so that the refused message has already padded
+    // the ring's end.
     for round in 0..70 {
         a.does(&format!("send {round}"));
         let count = a.ask("flood 900");

@@ -62,7 +62,8 @@ fn wait_any_acknowledges_what_was_handed_out() {
 
 #[test]
 fn a_sleeper_is_woken_by_every_message_however_close_it_comes() {
-    // Each waits asleep for the other's answer, thousands of times: a wake-up that gets lost once hangs the story.
+    // Each waits asleep for the other's answer, thousands of times: a wake-up that gets lost once
+    // hangs the story.
     let stage = Stage::new("ping-pong");
     let (mut a, mut b) = stage.pair_with("ring=4096 spin=never");
     b.tell("echo 20000");

@@ -54,8 +54,8 @@ impl Director {
 
     fn spawn(&mut self, side: usize, first: u64) {
         let (reader, writer) = pipe();
-        let words =
-            [self.name.as_str(), &first.to_string(), &self.chance.word().to_string()].join("\u{1f}");
+        let words = [self.name.as_str(), &first.to_string(), &self.chance.word().to_string()]
+            .join("\u{1f}");
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "child", "--ignored", "--nocapture", "--test-threads=1"]);
         command.env("TWOCAN_TEST_ROLE", words).env("TWOCAN_DIR", &self.dir.0);
@@ -83,12 +83,15 @@ impl Director {
         }
         match running.attached.recv_timeout(PATIENCE) {
             Ok(()) => *attached = true,
-            Err(RecvTimeoutError::Timeout) => panic!("end {side} is not attached after {PATIENCE:?}"),
+            Err(RecvTimeoutError::Timeout) => {
+                panic!("end {side} is not attached after {PATIENCE:?}")
+            }
             Err(RecvTimeoutError::Disconnected) => panic!("end {side} ended by itself"),
         }
     }
 
-    /// Kills one of the two at some moment, and starts it again. The other is attached all the while.
+    /// Kills one of the two at some moment, and starts it again. The other is attached all the
+    /// while.
     pub fn kill_one(&mut self) {
         let mut victim = self.chance.below(2) as usize;
         let newcomer = self.sides.iter().position(|side| !side.attached);
@@ -107,7 +110,8 @@ impl Director {
         self.spawn(victim, first);
     }
 
-    /// Returns the counter with which the successor begins: behind the one that may have been under way.
+    /// Returns the counter with which the successor begins: behind the one that may have been under
+    /// way.
     fn kill(&mut self, side: usize) -> u64 {
         let mut running = self.sides[side].running.take().expect("it runs");
         running.process.kill().unwrap();
