@@ -8,6 +8,7 @@ mod support;
 
 mod script;
 mod stage;
+mod words;
 
 mod departures;
 mod fake;

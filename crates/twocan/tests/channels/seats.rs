@@ -215,14 +215,14 @@ fn open_until_waits_for_a_seat() {
     let stage = Stage::new("seat");
     let (a, mut b) = stage.pair();
     let mut c = stage.peer("c");
-    c.tell("open-until 20000 cat nick=c");
+    c.tell("open-until 60000 cat nick=c");
     c.waits();
     a.kill();
     c.hears("ok");
     b.says("recv", "!PeerDied");
     c.does("wait-peer");
     let mut d = stage.peer("d");
-    d.tell("open-until 20000 cat nick=d");
+    d.tell("open-until 60000 cat nick=d");
     d.waits();
     c.does("drop");
     d.hears("ok");

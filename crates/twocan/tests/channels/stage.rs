@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// No answer within this time is a failure, on any machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// Where a story plays: a directory for its names, which it leaves as empty as it found it.
 pub struct Stage {
