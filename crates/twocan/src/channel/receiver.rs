@@ -703,9 +703,15 @@ impl Receiver {
             } else {
                 Consumer::new(front.read.load(Ordering::Acquire), front.region.capacity())
             };
+            // SYNC discard
+            let discard = front.region.header().discard.load(Ordering::Acquire);
+            let void = |record: &Record| {
+                let discarded = discard != 0 && !reached(record.position, discard & !1);
+                discarded || record.kind == Kind::Pad
+            };
             loop {
                 match ring.peek(&*front.region) {
-                    Peek::Record(record) if record.kind == Kind::Pad => ring.advance(&record),
+                    Peek::Record(record) if void(&record) => ring.advance(&record),
                     Peek::Empty => break,
                     _ => return true,
                 }

@@ -28,6 +28,8 @@ pub struct Sender {
     view: TxView,
     woken: Woken,
     last: Option<Seq>,
+    /// What lies before this was discarded by this half: nobody needs to take it any more.
+    discarded: Option<u64>,
     /// Epoch of the last departure that this half has reported.
     reported: u64,
     /// The peer that is attached does not receive.
@@ -48,6 +50,7 @@ impl Sender {
             view: TxView::default(),
             woken: Woken::default(),
             last: None,
+            discarded: None,
             reported: 0,
             deaf: false,
             spinner: Spinner::new(spin),
@@ -241,13 +244,15 @@ impl Sender {
         seq.region == self.owner.own.shape().id && !reached(seq.position, self.credit_now())
     }
 
-    /// How many of this end's messages are not acknowledged yet.
+    /// How many of this end's messages are neither acknowledged nor discarded.
     pub fn unacknowledged(&self) -> u64 {
         if self.owner.is_forked() {
             return 0;
         }
         let own = &self.owner.own;
-        let mut reader = Consumer::new(self.credit_now(), own.capacity());
+        let acked = self.credit_now();
+        let from = self.discarded.filter(|discarded| reached(*discarded, acked)).unwrap_or(acked);
+        let mut reader = Consumer::new(from, own.capacity());
         let mut count = 0;
         while reader.position() != self.ring.head() {
             let Peek::Record(record) = reader.peek(own) else { break };
@@ -281,6 +286,7 @@ impl Sender {
         }
         // SYNC discard: pairs with the receiver's look before it hands a record out.
         self.owner.own.header().discard.store(self.ring.head() | 1, Ordering::Release);
+        self.discarded = Some(self.ring.head());
         count
     }
 
@@ -591,9 +597,14 @@ impl Sender {
     pub(super) fn wait_taken(&mut self, until: Until<'_>) -> Result<(), SendError> {
         // Not up to the ring's head: padding for a message that was then refused, and what is left of a long one that
         // was given up, may stay unread for ever.
-        let last =
-            self.last.map_or(self.ring.acked(), |seq| seq.position.wrapping_add(LINE as u64));
-        self.wait_credit(last, &until, false)
+        if self.owner.is_forked() {
+            return Err(SendError::Forked);
+        }
+        let Some(last) = self.last else { return Ok(()) };
+        if self.discarded.is_some_and(|discarded| !reached(last.position, discarded)) {
+            return Ok(());
+        }
+        self.wait_credit(last.position.wrapping_add(LINE as u64), &until, false)
     }
 
     /// Spins, then sleeps, until `ready`, some news, or the end of `until`.

@@ -56,7 +56,8 @@ impl Producer {
     #[must_use]
     pub(crate) fn credit(&mut self, acked: u64) -> bool {
         let forward = acked.wrapping_sub(self.acked);
-        if forward > self.head.wrapping_sub(self.acked) || acked % LINE as u64 != 0 {
+        let possible = forward <= self.head.wrapping_sub(self.acked) && acked % LINE as u64 == 0;
+        if !possible && !cfg!(twocan_mutant = "no-ack-check") {
             return false;
         }
         self.acked = acked;

@@ -163,9 +163,8 @@ impl End {
                 let Some(connecting) = state.connecting.take() else { return false };
                 let whom = connecting.whom;
                 if let Err(violation) = self.welcomed(state, connecting, &bytes, fds) {
-                    crate::note!("{}: unusable WELCOME: {violation}", self.shown_name());
                     state.again = whom.map(|whom| (Instant::now() + LONG_PAUSE, whom));
-                    self.tell();
+                    self.unwelcome(state, violation);
                 }
                 return true;
             }
@@ -175,7 +174,13 @@ impl End {
                 state.accept_again = Some(Instant::now() + PAUSE);
                 return false;
             }
-            Received::End | Received::Oversized => true,
+            Received::Oversized => {
+                state.again = connecting.whom.map(|whom| (Instant::now() + LONG_PAUSE, whom));
+                state.connecting = None;
+                self.unwelcome(state, Violation::BadHandshake);
+                return true;
+            }
+            Received::End => true,
         };
         if !lost {
             return false;
@@ -187,6 +192,13 @@ impl End {
         }
         self.tell();
         true
+    }
+
+    /// The earlier end answered with nonsense. Whoever comes next is met at our own seat.
+    fn unwelcome(&self, state: &mut State, violation: Violation) {
+        crate::note!("{}: unusable WELCOME: {violation}", self.shown_name());
+        state.departure = Some((state.epoch, Departed::Misbehaved(violation)));
+        self.tell();
     }
 
     fn say_hello(&self, connecting: &mut Connecting) -> std::io::Result<()> {
@@ -367,7 +379,8 @@ impl End {
     /// Answers the first newcomer with HELLO, if the present session has ended and there is a place.
     fn answer(&self, state: &mut State) -> bool {
         let lone = state.session.is_none() && state.connecting.is_none();
-        if !lone || !state.has_place() {
+        let full = !state.has_place() && !cfg!(twocan_mutant = "no-limit");
+        if !lone || full {
             return false;
         }
         let Some(at) = state.pending.iter().position(|p| p.hello.is_some()) else { return false };

@@ -1,4 +1,5 @@
-//! Who left, and when it is told: once to each half, after the last message, and then the next peer is waited for.
+//! Who left, and when it is told: once to each half, after the last message, and then the next peer
+//! is waited for.
 
 use crate::stage::Stage;
 

@@ -1,4 +1,5 @@
-//! An end made by hand, that may lie: sockets, a memfd, and the bytes that an honest end would write.
+//! An end made by hand, that may lie: sockets, a memfd, and the bytes that an honest end would
+//! write.
 
 use crate::stage::Stage;
 use std::fs::File;
@@ -80,7 +81,8 @@ impl Region {
         let len = self.file.metadata().unwrap().len() as usize;
         let fd = self.file.as_raw_fd();
         let both = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: a new mapping of the whole file; then the seals, which a file that is no memfd refuses.
+        // SAFETY: a new mapping of the whole file; then the seals, which a file that is no memfd
+        // refuses.
         unsafe {
             let base = libc::mmap(std::ptr::null_mut(), len, both, libc::MAP_SHARED, fd, 0);
             assert_ne!(base, libc::MAP_FAILED);
@@ -238,7 +240,8 @@ impl Socket {
     pub fn send(&self, bytes: &[u8], fds: &[RawFd]) -> Result<()> {
         let mut iov = libc::iovec { iov_base: bytes.as_ptr() as *mut _, iov_len: bytes.len() };
         let mut space = [0u64; 32];
-        // SAFETY: a zeroed header is valid; the control data fit into `space`, which is aligned for it.
+        // SAFETY: a zeroed header is valid; the control data fit into `space`, which is aligned for
+        // it.
         let sent = unsafe {
             let mut message: libc::msghdr = std::mem::zeroed();
             message.msg_iov = &raw mut iov;
@@ -270,7 +273,8 @@ impl Socket {
     pub fn hear(&self) -> usize {
         let mut bytes = [0u8; 2000];
         let limit = libc::timeval { tv_sec: 20, tv_usec: 0 };
-        // SAFETY: the buffers are as long as said. Descriptors that come along are dropped by the kernel.
+        // SAFETY: the buffers are as long as said. Descriptors that come along are dropped by the
+        // kernel.
         let n = unsafe {
             libc::setsockopt(
                 self.0.as_raw_fd(),
@@ -285,6 +289,14 @@ impl Socket {
         let reset = n < 0 && error.raw_os_error() == Some(libc::ECONNRESET);
         assert!(n >= 0 || reset, "no answer: {error}");
         n.max(0) as usize
+    }
+}
+
+impl Socket {
+    /// Waits for the end of it.
+    pub fn hear_all(&self) -> usize {
+        while self.hear() > 0 {}
+        0
     }
 }
 

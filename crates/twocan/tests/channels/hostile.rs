@@ -187,33 +187,72 @@ fn connections_that_say_nothing_do_not_keep_an_honest_newcomer_out() {
     goes_on(stage, honest);
 }
 
-#[test]
-fn a_welcome_that_stands_behind_a_reset_is_read() {
-    // The first end queues WELCOME and is killed with our HELLO unread: the kernel reports the reset before what was
-    // queued. Whoever stops there throws away the only copy of what that end had to say.
-    let stage = Stage::new("reset");
+/// The fake has the first seat; an honest end comes and has said HELLO.
+fn first_seat(stage: &Stage, region: &Region) -> (Peer, String, Socket) {
     let mut honest = stage.opened("honest");
-    let seat = seat_of(&stage);
+    let seat = seat_of(stage);
     honest.does("drop");
-    let region = Region::new(Flaw::None);
-    region.record(START, 1, 4, b"last");
-    std::fs::write(stage.path().join(format!("{seat}.seat")), seat_record(&region)).unwrap();
-    let listener = Socket::listen(&stage, &seat);
-    honest.does("open cat ring=4096");
+    std::fs::write(stage.path().join(format!("{seat}.seat")), seat_record(region)).unwrap();
+    let listener = Socket::listen(stage, &seat);
+    honest.does("open cat nick=honest ring=4096");
     let socket = listener.accept();
     wait_for_bytes(&socket);
+    (honest, seat, socket)
+}
+
+fn clear(stage: &Stage, seat: &str) {
+    for name in [seat.to_owned(), format!("{seat}.seat")] {
+        std::fs::remove_file(stage.path().join(name)).unwrap();
+    }
+}
+
+#[test]
+fn a_welcome_that_stands_behind_a_reset_is_read() {
+    // The first end queues WELCOME and is killed with our HELLO unread: the kernel reports the
+    // reset before what was queued. Whoever stops there throws away the only copy of what that end
+    // had to say.
+    let stage = Stage::new("reset");
+    let region = Region::new(Flaw::None);
+    region.record(START, 1, 4, b"last");
+    let (mut honest, seat, socket) = first_seat(&stage, &region);
     let (one, two) = bells();
     let fds = [one.0.as_raw_fd(), two.0.as_raw_fd(), region.file.as_raw_fd()];
     honest.signal(libc::SIGSTOP);
     socket.send(&welcome(&region), &fds).unwrap();
-    drop((socket, listener));
+    drop(socket);
     honest.signal(libc::SIGCONT);
     honest.says("recv", "last");
     honest.says("recv", "!PeerDied");
-    for name in [seat.clone(), format!("{seat}.seat")] {
-        std::fs::remove_file(stage.path().join(name)).unwrap();
-    }
+    clear(&stage, &seat);
     goes_on(stage, honest);
+}
+
+#[test]
+fn a_welcome_that_is_no_welcome_attaches_nobody() {
+    for lie in 0..7 {
+        let stage = Stage::new("welcome");
+        let flaw = if lie == 0 { Flaw::Sparse } else { Flaw::None };
+        let region = Region::new(flaw);
+        let (mut honest, seat, socket) = first_seat(&stage, &region);
+        let mut bytes = welcome(&region);
+        let (one, two) = bells();
+        let mut fds = vec![one.0.as_raw_fd(), two.0.as_raw_fd(), region.file.as_raw_fd()];
+        match lie {
+            1 => bytes.truncate(bytes.len() - 1),
+            2 => bytes.resize(5000, 0),
+            3 => fds.truncate(2),
+            4 => fds.push(fds[0]),
+            5 => fds.resize(30, fds[0]),
+            6 => bytes[24] ^= 1, // another limit than its seat record says
+            _ => {}
+        }
+        socket.send(&bytes, &fds).unwrap();
+        assert_eq!(socket.hear_all(), 0, "lie {lie}: hung up on");
+        honest.says("try-in", "!Empty");
+        honest.says("peer", "nobody");
+        clear(&stage, &seat);
+        goes_on(stage, honest);
+    }
 }
 
 /// Until the other side's HELLO stands in the queue, unread.

@@ -2,7 +2,8 @@
 
 use crate::stage::Stage;
 
-/// Some thousand fragments through a ring of 4 KiB: cannot be done within the millisecond that a reader is given.
+/// Some thousand fragments through a ring of 4 KiB: cannot be done within the millisecond that a
+/// reader is given.
 const LEN: usize = 6_000_000;
 
 #[test]
@@ -24,7 +25,7 @@ fn a_reader_killed_in_the_middle_gets_the_message_from_its_beginning_however_oft
     a.does("send before");
     a.tell(&format!("long {LEN} 5"));
     b.says("recv", "before");
-    b.says("wait-any 20000", "message"); // it has begun
+    b.says("wait-any 60000", "message"); // it has begun
     for _ in 0..3 {
         b.says("recv-for 1", "!TimedOut");
         b = stage.restart(b);
@@ -78,7 +79,7 @@ fn what_a_sender_killed_in_the_middle_has_written_is_no_message() {
     a.does("send before");
     b.says("recv", "before");
     a.tell(&format!("long {LEN} 8"));
-    b.says("wait-any 20000", "message"); // it has begun
+    b.says("wait-any 60000", "message"); // it has begun
     b.says("recv-for 1", "!TimedOut");
     let mut a = stage.restart(a);
     a.does("send next life");
@@ -98,7 +99,7 @@ fn a_time_limit_in_the_middle_leaves_no_trace() {
     a.hears("ok");
     // Somebody is in the middle of reading it; then another long one comes.
     a.tell(&format!("long-for 40 {LEN} 10"));
-    b.says("wait-any 20000", "message"); // it has begun
+    b.says("wait-any 60000", "message"); // it has begun
     b.says("recv-for 1", "!TimedOut");
     a.hears("!TimedOut");
     a.tell("long 20000 11");

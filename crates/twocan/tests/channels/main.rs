@@ -1,4 +1,5 @@
-//! Channels between real processes, told as stories: a scripted peer does one thing a line and says what came of it.
+//! Channels between real processes, told as stories: a scripted peer does one thing a line and says
+//! what came of it.
 
 #![allow(unreachable_pub, reason = "one program: what its files share is pub")]
 
@@ -7,6 +8,7 @@ mod support;
 
 mod script;
 mod stage;
+mod words;
 
 mod departures;
 mod fake;

@@ -1,4 +1,5 @@
-//! Kill one end, start it again: what was accepted arrives, what was acknowledged does not come again.
+//! Kill one end, start it again: what was accepted arrives, what was acknowledged does not come
+//! again.
 
 use crate::stage::Stage;
 
@@ -58,7 +59,8 @@ fn an_acknowledged_delivery_does_not_come_again_and_a_dropped_one_does() {
 
 #[test]
 fn chains_of_deaths_lose_nothing() {
-    // One end was alive at every moment; but the one that had A's first messages in hand is dead, too.
+    // One end was alive at every moment; but the one that had A's first messages in hand is dead,
+    // too.
     let stage = Stage::new("chain");
     let (mut a, b) = stage.pair();
     a.does("send 1");
@@ -137,4 +139,23 @@ fn a_batch_arrives_in_order_and_whole() {
         b.says("recv", expected);
     }
     stage.end([a, b]);
+}
+
+#[test]
+fn what_was_discarded_makes_nobody_ready_and_nobody_waits_for_it() {
+    let stage = Stage::new("void");
+    let (mut a, mut b) = stage.pair();
+    a.does("send one");
+    a.says("discard", "1");
+    a.says("discard", "0");
+    b.says("wait-any 20", "nothing");
+    a.does("close");
+    b.says("recv", "!PeerClosed");
+    let mut lone = stage.peer("lone");
+    lone.does("open dog");
+    lone.does("send nobody comes");
+    lone.says("discard", "1");
+    lone.says("unacknowledged", "0");
+    lone.does("close-for 5000");
+    stage.end([a, b, lone]);
 }

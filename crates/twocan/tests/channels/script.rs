@@ -3,41 +3,10 @@
 //! A line may begin with a handle and a colon (`x: recv`): a process can hold several ends.
 
 use crate::support::{listen, say};
+use crate::words::*;
 use std::collections::HashMap;
-use std::fmt::Debug;
 use std::time::Duration;
 use twocan::*;
-
-/// Waits of a script end here, so that no child outlives a failed test for long.
-const LONG: Duration = Duration::from_secs(25);
-
-enum Can {
-    Whole(Channel),
-    Split(Option<Sender>, Option<Receiver>),
-}
-
-impl Can {
-    fn tx(&mut self) -> &mut Sender {
-        match self {
-            Can::Whole(channel) => channel.sender(),
-            Can::Split(tx, _) => tx.as_mut().expect("the sending half is gone"),
-        }
-    }
-
-    fn rx(&mut self) -> &mut Receiver {
-        match self {
-            Can::Whole(channel) => channel.receiver(),
-            Can::Split(_, rx) => rx.as_mut().expect("the receiving half is gone"),
-        }
-    }
-
-    fn send(&mut self, bytes: &[u8], until: Until<'_>) -> Result<Seq, SendError> {
-        match self {
-            Can::Whole(channel) => channel.send_until(bytes, until),
-            Can::Split(..) => self.tx().send_until(bytes, until),
-        }
-    }
-}
 
 #[derive(Default)]
 struct Actor {
@@ -46,63 +15,12 @@ struct Actor {
     last: Option<Seq>,
 }
 
-/// The bytes of a long message.
-pub fn pattern(len: usize, seed: u64) -> Vec<u8> {
-    let mut x = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut bytes = Vec::with_capacity(len + 8);
-    while bytes.len() < len {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        bytes.extend_from_slice(&x.to_le_bytes());
-    }
-    bytes.truncate(len);
-    bytes
-}
-
 pub fn play() {
     let mut actor = Actor::default();
     while let Some(line) = listen() {
         let answer = actor.act(&line);
         say(&answer.replace('\n', "\\n"));
     }
-}
-
-fn ms(word: &str) -> Duration {
-    Duration::from_millis(word.parse().expect("milliseconds"))
-}
-
-fn number(word: &str) -> usize {
-    word.parse().expect("a number")
-}
-
-fn done<T, E: Debug>(result: Result<T, E>) -> String {
-    result.map_or_else(|e| format!("!{e:?}"), |_| "ok".into())
-}
-
-fn told<T>(result: Result<T>) -> String {
-    result.map_or_else(|e| format!("!{e}"), |_| "ok".into())
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn options(words: &[&str]) -> ChannelOptions {
-    let mut options = Channel::options();
-    for word in words {
-        match word.split_once('=').unwrap_or((word, "")) {
-            ("nick", nick) => options.nick(nick),
-            ("label", label) => options.label(label),
-            ("ring", bytes) => options.send_capacity(number(bytes)),
-            ("max", bytes) => options.max_message(number(bytes)),
-            ("spin", "never") => options.spin(Spin::Never),
-            ("send-only", _) => options.direction(Direction::SendOnly),
-            ("recv-only", _) => options.direction(Direction::RecvOnly),
-            _ => panic!("no such option: {word}"),
-        };
-    }
-    options
 }
 
 impl Actor {
@@ -221,24 +139,6 @@ impl Actor {
                 Ok(n) => n.to_string(),
                 Err(e) => format!("!{e:?}"),
             },
-            ["unacknowledged"] => can.tx().unacknowledged().to_string(),
-            ["discard"] => can.tx().discard_unacknowledged().to_string(),
-            ["acknowledged"] => {
-                let tx = can.tx();
-                tx.sent().is_some_and(|seq| tx.is_acknowledged(seq)).to_string()
-            }
-            ["wait-acknowledged"] => {
-                let tx = can.tx();
-                let seq = tx.sent().expect("nothing was sent");
-                done(tx.wait_acknowledged(seq, LONG))
-            }
-            ["sent-seq"] => can.tx().sent().map_or("none".into(), |seq| seq.to_string()),
-            ["peer"] => can.tx().peer().map_or("nobody".into(), |p| p.nick().to_owned()),
-            ["peer-pid"] => format!("{:?}", can.tx().peer().and_then(|p| p.pid())),
-            ["wait-peer"] => {
-                let Can::Whole(channel) = can else { return "!split".into() };
-                told(channel.wait_peer(LONG))
-            }
             ["ping", rounds] => trips(rounds, |text| {
                 can.send(text, LONG.into()).map_err(|e| format!("{e:?}"))?;
                 let answer = can.rx().recv_timeout(LONG).map_err(|e| format!("{e:?}"))?;
@@ -260,6 +160,32 @@ impl Actor {
             ["both", len, out, back] => {
                 let (out, back) = (number(out) as u64, number(back) as u64);
                 self.both(handle, number(len), out, back)
+            }
+            _ => self.ask(handle, words),
+        }
+    }
+
+    /// What it knows, and halves.
+    fn ask(&mut self, handle: &str, words: &[&str]) -> String {
+        let can = self.can(handle);
+        match words {
+            ["unacknowledged"] => can.tx().unacknowledged().to_string(),
+            ["discard"] => can.tx().discard_unacknowledged().to_string(),
+            ["acknowledged"] => {
+                let tx = can.tx();
+                tx.sent().is_some_and(|seq| tx.is_acknowledged(seq)).to_string()
+            }
+            ["wait-acknowledged"] => {
+                let tx = can.tx();
+                let seq = tx.sent().expect("nothing was sent");
+                done(tx.wait_acknowledged(seq, LONG))
+            }
+            ["sent-seq"] => can.tx().sent().map_or("none".into(), |seq| seq.to_string()),
+            ["peer"] => can.tx().peer().map_or("nobody".into(), |p| p.nick().to_owned()),
+            ["peer-pid"] => format!("{:?}", can.tx().peer().and_then(|p| p.pid())),
+            ["wait-peer"] => {
+                let Can::Whole(channel) = can else { return "!split".into() };
+                told(channel.wait_peer(LONG))
             }
             ["finish"] => match can {
                 Can::Split(tx, _) => {
@@ -343,7 +269,8 @@ impl Actor {
         }
     }
 
-    /// Waits for one of: `message`, `room=LEN`, `acknowledged` (the last that was sent), `change` (since `watch`).
+    /// Waits for one of: `message`, `room=LEN`, `acknowledged` (the last that was sent), `change`
+    /// (since `watch`).
     fn wait_any(&mut self, handle: &str, time: Duration, what: &[&str]) -> String {
         let (tx, rx) = match self.cans.get_mut(handle).expect("no such end") {
             Can::Whole(channel) => channel.split(),
@@ -392,60 +319,4 @@ impl Actor {
             (sent, received) => format!("!sent {sent:?}, received {:?}", received.map(|m| m.len())),
         }
     }
-}
-
-/// Does something many times, with another text each time.
-fn trips(rounds: &str, mut trip: impl FnMut(&[u8]) -> Result<(), String>) -> String {
-    for round in 0..number(rounds) {
-        if let Err(e) = trip(round.to_string().as_bytes()) {
-            return format!("!{e} in round {round}");
-        }
-    }
-    "ok".into()
-}
-
-fn incoming(what: Result<Incoming, RecvError>) -> String {
-    match what {
-        Ok(Incoming::Joined(p)) => format!("joined {}", p.nick()),
-        Ok(Incoming::Message(m)) => format!("message {}", text(&m)),
-        Ok(Incoming::Finished) => "finished".into(),
-        Ok(Incoming::Left(p)) => format!("left {}", p.nick()),
-        Ok(Incoming::Died(p)) => format!("died {}", p.nick()),
-        Ok(other) => format!("!{other:?}"),
-        Err(e) => format!("!{e:?}"),
-    }
-}
-
-/// Forks. The child tries the end that it inherited, says how that went, and stays; the parent answers with the child's
-/// pid and those words.
-fn fork(can: &mut Can) -> String {
-    let mut ends = [0; 2];
-    // SAFETY: room for two descriptors.
-    assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
-    // SAFETY: the child uses the handles under test and plain system calls, and never returns.
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        let sent = can.tx().try_send("from the child").map(|_| ());
-        let received = can.rx().try_recv().map(|_| ());
-        let words = format!("{sent:?} {received:?}");
-        // SAFETY: the bytes live; then nothing but sleep until somebody kills us.
-        unsafe {
-            libc::write(ends[1], words.as_ptr().cast(), words.len());
-            libc::close(0); // the director hears the end of its own pipes only
-            libc::close(1);
-            libc::close(2);
-            loop {
-                libc::pause();
-            }
-        }
-    }
-    let mut words = [0u8; 100];
-    // SAFETY: the buffer is as long as said; the descriptors are ours.
-    let n = unsafe {
-        libc::close(ends[1]);
-        let n = libc::read(ends[0], words.as_mut_ptr().cast(), words.len());
-        libc::close(ends[0]);
-        n
-    };
-    format!("{pid} {}", text(&words[..n as usize]))
 }

@@ -195,18 +195,34 @@ fn a_forked_child_is_no_end_and_keeps_no_seat() {
 }
 
 #[test]
+fn sweeping_the_directory_spares_the_living() {
+    let stage = Stage::new("sweep");
+    let a = stage.opened("a");
+    let b = stage.opened("b");
+    let mut broom = stage.peer("broom");
+    a.kill();
+    broom.does("sweep");
+    let mut a = stage.opened("a");
+    let mut b = b;
+    b.does("wait-peer");
+    a.does("send hello");
+    while b.ask("recv") != "hello" {}
+    stage.end([a, b, broom]);
+}
+
+#[test]
 fn open_until_waits_for_a_seat() {
     let stage = Stage::new("seat");
     let (a, mut b) = stage.pair();
     let mut c = stage.peer("c");
-    c.tell("open-until 20000 cat nick=c");
+    c.tell("open-until 60000 cat nick=c");
     c.waits();
     a.kill();
     c.hears("ok");
     b.says("recv", "!PeerDied");
     c.does("wait-peer");
     let mut d = stage.peer("d");
-    d.tell("open-until 20000 cat nick=d");
+    d.tell("open-until 60000 cat nick=d");
     d.waits();
     c.does("drop");
     d.hears("ok");

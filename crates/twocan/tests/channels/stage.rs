@@ -1,4 +1,5 @@
-//! The director's side: a directory of its own, and peers that are told what to do and asked what came of it.
+//! The director's side: a directory of its own, and peers that are told what to do and asked what
+//! came of it.
 
 use crate::support::TempDir;
 use std::io::{BufRead, BufReader, Write};
@@ -8,7 +9,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// No answer within this time is a failure, on any machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// Where a story plays: a directory for its names, which it leaves as empty as it found it.
 pub struct Stage {
@@ -92,8 +93,8 @@ impl Stage {
         assert_eq!(self.files(), [".lock"], "something was left behind");
     }
 
-    /// As `end`, in a story in which somebody was killed and did not come back: a corpse's files go when the next
-    /// program uses the directory.
+    /// As `end`, in a story in which somebody was killed and did not come back: a corpse's files go
+    /// when the next program uses the directory.
     pub fn end_with_corpses<const N: usize>(self, peers: [Peer; N]) {
         peers.into_iter().for_each(Peer::finish);
         let mut broom = self.peer("broom");

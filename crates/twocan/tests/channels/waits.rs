@@ -8,19 +8,19 @@ fn wait_any_hears_of_messages_room_acknowledgements_and_arrivals() {
     let stage = Stage::new("any");
     let mut a = stage.opened("a");
     a.does("watch");
-    a.tell("wait-any 20000 change");
+    a.tell("wait-any 60000 change");
     a.waits();
     let mut b = stage.opened("b");
     a.hears("change");
 
-    a.tell("wait-any 20000");
+    a.tell("wait-any 60000");
     a.waits();
     b.does("send hello");
     a.hears("message");
     a.says("recv", "hello");
 
     a.does("send to be taken");
-    a.tell("wait-any 20000 acknowledged");
+    a.tell("wait-any 60000 acknowledged");
     a.waits();
     b.says("recv", "to be taken");
     b.does("ack");
@@ -28,7 +28,7 @@ fn wait_any_hears_of_messages_room_acknowledgements_and_arrivals() {
 
     a.says("flood 1000", "3 !Full");
     a.says("wait-any 10 room=1000", "nothing");
-    a.tell("wait-any 20000 room=1000");
+    a.tell("wait-any 60000 room=1000");
     a.waits();
     assert_eq!(b.ask("recv").len(), 1000);
     a.waits(); // in hand, its room is not free
@@ -37,7 +37,7 @@ fn wait_any_hears_of_messages_room_acknowledgements_and_arrivals() {
     a.does("long 1000 1"); // and it is really there
 
     // A departure is something to hear.
-    a.tell("wait-any 20000");
+    a.tell("wait-any 60000");
     a.waits();
     b.kill();
     a.hears("message");
@@ -52,7 +52,7 @@ fn wait_any_acknowledges_what_was_handed_out() {
     a.does("send one");
     b.says("recv", "one");
     a.says("acknowledged", "false");
-    b.tell("wait-any 20000");
+    b.tell("wait-any 60000");
     a.does("wait-acknowledged");
     a.does("send two");
     b.hears("message");
@@ -62,7 +62,8 @@ fn wait_any_acknowledges_what_was_handed_out() {
 
 #[test]
 fn a_sleeper_is_woken_by_every_message_however_close_it_comes() {
-    // Each waits asleep for the other's answer, thousands of times: a wake-up that gets lost once hangs the story.
+    // Each waits asleep for the other's answer, thousands of times: a wake-up that gets lost once
+    // hangs the story.
     let stage = Stage::new("ping-pong");
     let (mut a, mut b) = stage.pair_with("ring=4096 spin=never");
     b.tell("echo 20000");

@@ -9,7 +9,8 @@ use std::time::Duration;
 use std::{fs::File, io::Write};
 use twocan::{Channel, PeerChange, Receiver, RecvError, SendError, Sender, Seq, wait_any};
 
-/// A line of the log is 40 bytes: what, counter, the two halves of the number, 1 = whole. One `write`, so it is there or not.
+/// A line of the log is 40 bytes: what, counter, the two halves of the number, 1 = whole. One
+/// `write`, so it is there or not.
 pub const LINE: usize = 40;
 pub const ATTACHED: u64 = 1;
 pub const SENT: u64 = 2;
@@ -47,7 +48,8 @@ pub fn play(words: &[String]) {
     // SAFETY: the director has put the pipe there for us; nothing else in this process knows of it.
     let mut log = Log(unsafe { File::from_raw_fd(LOG_FD) });
     let mut chance = Chance::new(seed);
-    // Small rings: messages of more than 1 or 4 KiB go in fragments, and a slow reader is soon behind.
+    // Small rings: messages of more than 1 or 4 KiB go in fragments, and a slow reader is soon
+    // behind.
     let capacity = 4096 << (2 * chance.below(2));
     let channel = Channel::options().send_capacity(capacity).open(name).unwrap();
     let (mut tx, mut rx) = channel.into_split();
@@ -135,7 +137,8 @@ fn read_all(rx: &mut Receiver, log: &mut Log, chance: &mut Chance) {
                 Err(_) => return log.line(FAILED, 0, None, false),
             }
         };
-        // The application works on it. A reader killed here must leave the message to its successor.
+        // The application works on it. A reader killed here must leave the message to its
+        // successor.
         if work > 0 && chance.percent(20) {
             std::thread::sleep(Duration::from_micros(work));
         }

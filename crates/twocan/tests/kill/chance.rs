@@ -25,8 +25,8 @@ impl Chance {
     }
 }
 
-/// The bytes of message `counter`: its counter, then what its length and counter say. Whoever reads it can tell whether
-/// it is whole without knowing more.
+/// The bytes of message `counter`: its counter, then what its length and counter say. Whoever reads
+/// it can tell whether it is whole without knowing more.
 pub fn message(counter: u64, len: usize) -> Vec<u8> {
     let mut chance = Chance::new(counter ^ (len as u64) << 40);
     let mut bytes = Vec::with_capacity(len + 24);

@@ -90,7 +90,8 @@ impl Director {
         }
     }
 
-    /// Kills one of the two at some moment, and starts it again. The other is attached all the while.
+    /// Kills one of the two at some moment, and starts it again. The other is attached all the
+    /// while.
     pub fn kill_one(&mut self) {
         let mut victim = self.chance.below(2) as usize;
         let newcomer = self.sides.iter().position(|side| !side.attached);
@@ -109,7 +110,8 @@ impl Director {
         self.spawn(victim, first);
     }
 
-    /// Returns the counter with which the successor begins: behind the one that may have been under way.
+    /// Returns the counter with which the successor begins: behind the one that may have been under
+    /// way.
     fn kill(&mut self, side: usize) -> u64 {
         let mut running = self.sides[side].running.take().expect("it runs");
         running.process.kill().unwrap();

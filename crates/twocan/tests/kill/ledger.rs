@@ -69,6 +69,8 @@ pub struct Report {
     /// Read under another number than they were sent, or never sent.
     strange: u64,
     failed: u64,
+    /// Lives that ended before their log said that they were attached.
+    early_ends: u64,
     pub left_behind: u64,
 }
 
@@ -113,6 +115,7 @@ pub fn settle(senders: &[Incarnation], readers: &[Incarnation]) -> Report {
         }
     }
     report.lost = lost(senders, &dues);
+    report.early_ends = senders.iter().filter(|life| !life.surely_attached()).count() as u64;
     report.failed = senders.iter().map(|life| life.of(FAILED).count() as u64).sum();
     report
 }
@@ -156,6 +159,7 @@ impl Report {
         self.corrupt += other.corrupt;
         self.strange += other.strange;
         self.failed += other.failed;
+        self.early_ends += other.early_ends;
         self.left_behind += other.left_behind;
     }
 
@@ -178,10 +182,11 @@ impl fmt::Display for Report {
         let Report { sent, read, repeated, unlogged, lost, twice, disordered, .. } = self;
         write!(
             f,
-            "{sent} sent, {read} read, {repeated} repeated as they may ({unlogged} arrived of those under way); {lost} \
-             lost, {twice} twice, {disordered} out of order, {} corrupt, {} under a wrong number, {} failed calls, {} \
+            "{sent} sent, {read} read, {repeated} repeated as they may, {unlogged} arrived of those \
+             under way, {} lives ended before they were attached; {lost} lost, {twice} twice, \
+             {disordered} out of order, {} corrupt, {} under a wrong number, {} failed calls, {} \
              files left behind",
-            self.corrupt, self.strange, self.failed, self.left_behind
+            self.early_ends, self.corrupt, self.strange, self.failed, self.left_behind
         )
     }
 }

@@ -1,22 +1,27 @@
-//! The promise that everything else serves: kill -9 either end at any instruction, one after the other in any order,
-//! never both dead at once, and restart them. Every accepted message reaches the application of the other side, in
-//! order, whole; only what a killed reader had not acknowledged comes again, with the same number.
+//! The promise that everything else serves: kill -9 either end at any instruction, one after the
+//! other in any order, never both dead at once, and restart them. Every accepted message reaches
+//! the application of the other side, in order, whole; only what a killed reader had not
+//! acknowledged comes again, with the same number.
 //!
-//! How it is tried. Two ends, A and B, send to each other and read from each other at the same time, small messages and
-//! such as need many fragments, fast readers and slow ones. Each end writes a log into a pipe, which outlives it: its
-//! sender a line *after* `send` said Ok, its reader a line *after* it has the message in hand and *before* it asks for
-//! the next. A director kills one of them, waits for its end, starts it again, waits until it is attached, and kills
+//! How it is tried. Two ends, A and B, send to each other and read from each other at the same
+//! time, small messages and such as need many fragments, fast readers and slow ones. Each end
+//! writes a log into a pipe, which outlives it: its sender a line *after* `send` said Ok, its
+//! reader a line *after* it has the message in hand and *before* it asks for the next. A director
+//! kills one of them, waits for its end, starts it again, waits until it is attached, and kills
 //! again: at a moment that chance picks, often before the newcomer has even opened.
 //!
 //! What a dead process's log proves (`ledger` holds it to this):
 //! - "sent n" is there: n was accepted. It must be read on the other side, once, at its place.
-//! - "sent n" is the last line: n + 1 may have been under way. It may be read or not; its successor goes on with n + 2.
-//! - "read n" is there: the application had n. It may come once more, with the same number, if and only if it is the
+//! - "sent n" is the last line: n + 1 may have been under way. It may be read or not; its successor
+//!   goes on with n + 2.
+//! - "read n" is there: the application had n. It may come once more, with the same number, if and
+//!   only if it is the
 //!   last line and its reader was killed: the reader had not asked for more, so n was not acknowledged. Had it asked and
 //!   been killed before the next line, n does not come again but nothing proves it: both are legal.
 //! - A message read but not logged was not acknowledged: it comes again, and is logged then.
 //!
-//! `TWOCAN_KILLS` sets the number of kills (default 2000), `TWOCAN_SEED` repeats the choices of a run.
+//! `TWOCAN_KILLS` sets the number of kills (default 2000), `TWOCAN_SEED` repeats the choices of a
+//! run.
 
 #![allow(unreachable_pub, reason = "one program: what its files share is pub")]
 
