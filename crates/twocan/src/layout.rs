@@ -154,6 +154,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    #[inline]
     pub(crate) fn from_bits(bits: u32) -> Option<Kind> {
         Some(match bits {
             1 => Kind::Data,

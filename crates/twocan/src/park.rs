@@ -8,7 +8,7 @@
 //! by then or not, it does not stay asleep. The bell must be a word that the *waker* changes; a sleeper on its own
 //! word would be missed between its look and its sleep.
 
-use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, full_fence};
 
 /// Modes in the two low bits of an arm word; both parked modes are odd.
 pub(crate) const MODE_FUTEX: u64 = 1;
@@ -48,7 +48,7 @@ impl Woken {
 pub(crate) fn published() {
     if !cfg!(twocan_mutant = "no-fence-publish") {
         // SYNC armed: pairs with the fence in Arming::arm.
-        fence(Ordering::SeqCst);
+        full_fence();
     }
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn tell(news: &AtomicU64, local: &AtomicU32) {
     if !cfg!(twocan_mutant = "no-fence-tell") {
         // A half that publishes looks at the news behind its own fence: either it sees this, or what it published
         // is seen by whoever learns of the session from what the caller does next.
-        fence(Ordering::SeqCst);
+        full_fence();
     }
     if !cfg!(any(twocan_mutant = "local-before-news", twocan_mutant = "no-local")) {
         // SYNC local-word: pairs with `read`. The flag (news) first, then the word, then the wake.
@@ -119,7 +119,7 @@ impl Arming {
         word.store(self.value, Ordering::Relaxed);
         if !cfg!(twocan_mutant = "no-fence-arm") {
             // SYNC armed: pairs with the fence in published().
-            fence(Ordering::SeqCst);
+            full_fence();
         }
     }
 

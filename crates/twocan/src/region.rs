@@ -53,18 +53,21 @@ pub(crate) struct OwnRegion {
 pub(crate) struct PeerRegion(Region);
 
 impl Region {
+    #[inline]
     fn header(&self) -> &Header {
         // SAFETY: the mapping is at least RING_AT bytes long, page-aligned, lives as long as `self`, and the header
         // consists of atomics only, which are valid for any bytes and may change under us.
         unsafe { &*self.mapping.base().as_ptr().cast::<Header>() }
     }
 
+    #[inline]
     fn at(&self, at: usize, len: usize) -> *mut u8 {
         assert!(at + len <= self.shape.capacity as usize, "a copy leaves the ring");
         // SAFETY: the mapping is RING_AT + capacity bytes long, and the line above keeps us inside.
         unsafe { self.mapping.base().as_ptr().add(RING_AT + at) }
     }
 
+    #[inline]
     fn word(&self, at: usize) -> &AtomicU64 {
         debug_assert!(at % 8 == 0);
         // SAFETY: inside the mapping (checked by `at`), aligned to 8 (RING_AT and `at` are), lives as long as
@@ -72,6 +75,7 @@ impl Region {
         unsafe { &*self.at(at, 8).cast::<AtomicU64>() }
     }
 
+    #[inline]
     fn copy_out(&self, at: usize, to: &mut [u8]) {
         // SAFETY: the source range lies inside the mapping (checked by `at`); `to` is ours.
         unsafe { raw::copy_out(self.at(at, to.len()), to) }
@@ -99,6 +103,7 @@ impl OwnRegion {
         Ok(own)
     }
 
+    #[inline]
     pub(crate) fn shape(&self) -> Shape {
         self.region.shape
     }
@@ -187,6 +192,7 @@ impl PeerRegion {
         if same { Ok(PeerRegion(region)) } else { Err(Violation::BadRegion) }
     }
 
+    #[inline]
     pub(crate) fn shape(&self) -> Shape {
         self.0.shape
     }
@@ -207,6 +213,7 @@ impl PeerRegion {
 }
 
 impl Memory for OwnRegion {
+    #[inline]
     fn header(&self) -> &Header {
         self.region.header()
     }
@@ -217,6 +224,7 @@ impl Memory for OwnRegion {
     fn word(&self, at: usize) -> &AtomicU64 {
         self.region.word(at)
     }
+    #[inline]
     fn copy_out(&self, at: usize, to: &mut [u8]) {
         self.region.copy_out(at, to);
     }
@@ -243,6 +251,7 @@ impl MemoryMut for OwnRegion {
 }
 
 impl Memory for PeerRegion {
+    #[inline]
     fn header(&self) -> &Header {
         self.0.header()
     }

@@ -48,7 +48,7 @@ pub(crate) fn main() {
         figure.print(case);
         figures.insert(case.name, figure);
     }
-    bars(&figures);
+    bars(&figures, &samples);
     let idle = if quick { 1 } else { 5 };
     let switches = helper.switches_while_blocked(Duration::from_secs(idle));
     bar("context switches of a blocked receiver", switches as f64, "<=", 0.0);
@@ -90,9 +90,14 @@ impl Figure {
     }
 }
 
-fn bars(figures: &HashMap<&str, Figure>) {
+fn bars(figures: &HashMap<&str, Figure>, samples: &HashMap<&str, Vec<Sample>>) {
     println!();
-    let ratio = |a: &str, b: &str| Some(figures.get(a)?.median / figures.get(b)?.median);
+    // Round by round: a virtual machine's cores may be moved between two rounds, and with them every figure.
+    let ratio = |a: &str, b: &str| {
+        let pairs = samples.get(a)?.iter().zip(samples.get(b)?);
+        let mut ratios: Vec<f64> = pairs.map(|(a, b)| a.middle / b.middle).collect();
+        Some(helper::percentile(&mut ratios, 50))
+    };
     for case in ["48 B round trip, always spinning", "48 B round trip, adaptive"] {
         if let Some(ratio) = ratio(case, "raw line round trip") {
             bar(&format!("{case}, times raw"), ratio, "<=", 1.6);

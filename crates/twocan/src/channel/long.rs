@@ -50,13 +50,12 @@ impl Sender {
                 return Ok(self.accepted(progress.number & !1));
             }
             if let Some(why) = self.interruption(until, false, deaf) {
-                let whole = progress.written == message.len();
-                return Err(match why {
-                    SendError::TimedOut | SendError::Cancelled if whole => {
-                        SendError::OutcomeUnknown
-                    }
-                    why => why,
-                });
+                let over = matches!(why, SendError::TimedOut | SendError::Cancelled);
+                if over && progress.written == message.len() {
+                    self.accepted(progress.number & !1); // `close` waits for it
+                    return Err(SendError::OutcomeUnknown);
+                }
+                return Err(why);
             }
             self.notice_reader(&mut progress);
             self.look_for_credit()?;

@@ -260,12 +260,15 @@ impl Sender {
     /// Waits until the other side's application has acknowledged `seq`.
     ///
     /// # Errors
-    /// `TimedOut`, `Cancelled`, `ReceiverGone`; a departure, once: the next call waits for the next peer.
+    /// `TimedOut`, `Cancelled`, `ReceiverGone`; a departure, once: the next call waits for the next peer; `ForeignSeq`.
     pub fn wait_acknowledged<'c>(
         &mut self,
         seq: Seq,
         until: impl Into<Until<'c>>,
     ) -> Result<(), SendError> {
+        if seq.region != self.owner.own.shape().id {
+            return Err(SendError::ForeignSeq);
+        }
         self.wait_credit(seq.position.wrapping_add(LINE as u64), &until.into(), true)
     }
 
@@ -324,7 +327,8 @@ impl Sender {
         if self.owner.card.direction == Direction::RecvOnly {
             return Err(SendError::WrongDirection);
         }
-        if self.deaf {
+        // A peer that only sends is known as such before anything is written for it.
+        if self.deaf || self.owner.news() != self.news {
             self.refresh();
             if self.deaf {
                 return Err(SendError::ReceiverGone);
@@ -409,19 +413,26 @@ impl Sender {
     /// Looks at the peer's acknowledgement.
     fn take_credit(&mut self) -> Result<(), SendError> {
         let Some(peer) = &self.view.peer else { return Ok(()) };
-        let credit = peer_credit(peer, self.view.generation, self.ring.acked());
-        let good = match credit {
-            Ok(None) => true,
-            Ok(Some(position)) => {
-                self.owner.own.is_boundary(position) && self.ring.credit(position)
-            }
-            Err(()) => false,
+        let (acked, head) = (self.ring.acked(), self.ring.head());
+        let position = match peer_credit(peer, self.view.generation, acked) {
+            Ok(None) => return Ok(()),
+            Ok(Some(position)) => position,
+            Err(()) => return Err(self.violation(Violation::BadAcknowledgement)),
         };
-        if !good {
+        let sent = position.wrapping_sub(acked) <= head.wrapping_sub(acked);
+        if !sent || !self.owner.own.is_boundary(position) {
             return Err(self.violation(Violation::BadAcknowledgement));
         }
-        self.owner.credited(self.ring.acked());
-        if self.view.predecessors && matches!(credit, Ok(Some(_))) {
+        if position != acked {
+            // Told before it is used: if the session has ended, a successor starts at what its end saw, and a
+            // peer that goes on raising its word must not make us overwrite that.
+            self.owner.credited(position);
+            if self.owner.news() != self.news {
+                return Ok(());
+            }
+            let _ = self.ring.credit(position);
+        }
+        if self.view.predecessors {
             self.view.predecessors = false;
             self.owner.predecessors_read();
         }
@@ -595,7 +606,7 @@ impl Sender {
         let look = |tx: &Sender| {
             tx.owner.news() != tx.news || peer.as_ref().is_some_and(|p| ready(tx, p) || is_deaf(p))
         };
-        if peer.is_some() && self.spinner.spin(|| look(self), until) {
+        if peer.is_some() && self.spinner.spin(|| look(self)) {
             return;
         }
         let mut words = std::mem::take(&mut self.words);

@@ -42,6 +42,7 @@ impl Consumer {
         Consumer { position, capacity: capacity as u64 }
     }
 
+    #[inline]
     pub(crate) fn position(&self) -> u64 {
         self.position
     }
@@ -52,6 +53,7 @@ impl Consumer {
     }
 
     /// Goes on behind a record that was peeked at.
+    #[inline]
     pub(crate) fn advance(&mut self, record: &Record) {
         self.position = record.next;
     }

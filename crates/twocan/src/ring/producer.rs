@@ -37,14 +37,17 @@ impl Producer {
         Producer { head: start, acked: start, capacity: capacity as u64, zeroed: None }
     }
 
+    #[inline]
     pub(crate) fn head(&self) -> u64 {
         self.head
     }
 
+    #[inline]
     pub(crate) fn acked(&self) -> u64 {
         self.acked
     }
 
+    #[inline]
     pub(crate) fn max_payload(&self) -> usize {
         max_payload(self.capacity as usize)
     }
@@ -60,11 +63,13 @@ impl Producer {
         true
     }
 
+    #[inline]
     fn offset(&self, position: u64) -> usize {
         (position & (self.capacity - 1)) as usize
     }
 
     /// Bytes that can be published now, keeping one line free.
+    #[inline]
     fn free(&self) -> u64 {
         self.capacity - self.head.wrapping_sub(self.acked) - LINE as u64
     }
@@ -79,6 +84,7 @@ impl Producer {
     /// Finds room for `len` bytes of payload, which must not exceed `max_payload`. Publishes padding first if the
     /// record would cross the ring's end. Padding wakes nobody: a consumer that sleeps in front of it has nothing
     /// to do before the record behind it comes, and then it acknowledges both.
+    #[inline]
     pub(crate) fn reserve<M: MemoryMut>(&mut self, memory: &M, len: usize) -> Result<Slot, Full> {
         debug_assert!(len <= self.max_payload());
         let size = record_size(len) as u64;

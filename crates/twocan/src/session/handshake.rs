@@ -106,9 +106,12 @@ impl End {
     pub(super) fn end_session(&self, state: &mut State, how: Option<Departed>) {
         let Some(session) = state.session.take() else { return };
         session.connection.shutdown();
+        // First the news, then the last acknowledgement: see `credited`.
+        self.tell();
         let header = session.region.header();
         let mut how = how;
         if !cfg!(twocan_mutant = "no-final-ack") {
+            // SYNC credited
             let acked = self.acked.load(Ordering::Acquire);
             if crate::ring::reached(acked, state.acked) {
                 state.acked = acked;
@@ -116,12 +119,10 @@ impl End {
             // SYNC acknowledged: the ack first, then `taken`, which the peer stored before it.
             let ack = header.progress.ack.load(Ordering::Acquire);
             let taken = header.progress.taken.load(Ordering::Acquire);
-            let good = state.acked;
-            if let Err(violation) = state.absorb(ack, taken, self.own.head()) {
+            if let Err(violation) =
+                state.absorb(ack, taken, self.own.head(), |at| self.own.is_boundary(at))
+            {
                 how = how.or(Some(Departed::Misbehaved(violation)));
-            } else if !self.own.is_boundary(state.acked) {
-                state.acked = good;
-                how = how.or(Some(Departed::Misbehaved(Violation::BadAcknowledgement)));
             }
         }
         // SYNC end-word

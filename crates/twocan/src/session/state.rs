@@ -245,7 +245,13 @@ impl State {
 
     /// Takes a peer's acknowledgement into account. `head` is where the own region's records end. Knowledge only
     /// grows: an absent or older acknowledgement changes nothing.
-    pub(crate) fn absorb(&mut self, ack: u64, taken: u64, head: u64) -> Result<(), Violation> {
+    pub(crate) fn absorb(
+        &mut self,
+        ack: u64,
+        taken: u64,
+        head: u64,
+        is_boundary: impl Fn(u64) -> bool,
+    ) -> Result<(), Violation> {
         let (generation, lines) = ((ack >> 32) as u32, ack as u32);
         if generation > self.generation {
             return Err(Violation::BadAcknowledgement);
@@ -264,7 +270,8 @@ impl State {
         });
         if generation == self.generation {
             let position = expand(self.acked, lines);
-            if position.wrapping_sub(self.acked) > head.wrapping_sub(self.acked) {
+            let sent = position.wrapping_sub(self.acked) <= head.wrapping_sub(self.acked);
+            if !sent || !is_boundary(position) {
                 return Err(Violation::BadAcknowledgement);
             }
             self.acked = position;

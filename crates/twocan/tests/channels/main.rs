@@ -8,7 +8,14 @@ mod support;
 mod script;
 mod stage;
 
+mod departures;
+mod fake;
+mod hostile;
+mod long;
+mod resume;
+mod seats;
 mod talk;
+mod waits;
 
 #[test]
 #[ignore = "a second process of the other tests"]

@@ -239,6 +239,24 @@ impl Actor {
                 let Can::Whole(channel) = can else { return "!split".into() };
                 told(channel.wait_peer(LONG))
             }
+            ["ping", rounds] => trips(rounds, |text| {
+                can.send(text, LONG.into()).map_err(|e| format!("{e:?}"))?;
+                let answer = can.rx().recv_timeout(LONG).map_err(|e| format!("{e:?}"))?;
+                if &*answer == text { Ok(()) } else { Err("another answer".into()) }
+            }),
+            ["echo", rounds] => trips(rounds, |_| {
+                let heard = can.rx().recv_timeout(LONG).map_err(|e| format!("{e:?}"))?;
+                can.send(&heard, LONG.into()).map(|_| ()).map_err(|e| format!("{e:?}"))
+            }),
+            ["stream", rounds, len] => {
+                let bytes = vec![b's'; number(len)];
+                trips(rounds, |_| {
+                    can.send(&bytes, LONG.into()).map(|_| ()).map_err(|e| format!("{e:?}"))
+                })
+            }
+            ["count", rounds] => trips(rounds, |_| {
+                can.rx().recv_timeout(LONG).map(|_| ()).map_err(|e| format!("{e:?}"))
+            }),
             ["both", len, out, back] => {
                 let (out, back) = (number(out) as u64, number(back) as u64);
                 self.both(handle, number(len), out, back)
@@ -374,6 +392,16 @@ impl Actor {
             (sent, received) => format!("!sent {sent:?}, received {:?}", received.map(|m| m.len())),
         }
     }
+}
+
+/// Does something many times, with another text each time.
+fn trips(rounds: &str, mut trip: impl FnMut(&[u8]) -> Result<(), String>) -> String {
+    for round in 0..number(rounds) {
+        if let Err(e) = trip(round.to_string().as_bytes()) {
+            return format!("!{e} in round {round}");
+        }
+    }
+    "ok".into()
 }
 
 fn incoming(what: Result<Incoming, RecvError>) -> String {

@@ -28,12 +28,18 @@ fn a_last_acknowledgement_is_taken_up_to_the_head_and_no_further() {
     for start in STARTS {
         let at = |lines: u64| start.wrapping_add(lines * LINES);
         let mut state = state(start);
-        assert!(state.absorb(ack_word(1, at(2)), 0, at(3)).is_ok());
+        assert!(state.absorb(ack_word(1, at(2)), 0, at(3), |_| true).is_ok());
         assert_eq!(state.acked, at(2));
-        assert_eq!(state.absorb(ack_word(1, at(4)), 0, at(3)), Err(Violation::BadAcknowledgement));
-        assert_eq!(state.absorb(ack_word(1, at(1)), 0, at(3)), Err(Violation::BadAcknowledgement));
+        assert_eq!(
+            state.absorb(ack_word(1, at(4)), 0, at(3), |_| true),
+            Err(Violation::BadAcknowledgement)
+        );
+        assert_eq!(
+            state.absorb(ack_word(1, at(1)), 0, at(3), |_| true),
+            Err(Violation::BadAcknowledgement)
+        );
         assert_eq!(state.acked, at(2), "a lie changes nothing");
-        assert!(state.absorb(ack_word(1, at(3)), 0, at(3)).is_ok());
+        assert!(state.absorb(ack_word(1, at(3)), 0, at(3), |_| true).is_ok());
         assert_eq!(state.acked, at(3));
     }
 }
@@ -42,13 +48,19 @@ fn a_last_acknowledgement_is_taken_up_to_the_head_and_no_further() {
 fn knowledge_only_grows() {
     let mut state = state(0);
     state.generation = 5;
-    assert!(state.absorb(ack_word(5, LINES), 65, 4 * LINES).is_ok());
+    assert!(state.absorb(ack_word(5, LINES), 65, 4 * LINES, |_| true).is_ok());
     assert_eq!((state.acked, state.taken), (LINES, 65));
-    assert!(state.absorb(0, 0, 4 * LINES).is_ok(), "no acknowledgement at all");
-    assert!(state.absorb(ack_word(4, 3 * LINES), 129, 4 * LINES).is_ok(), "one of an older region");
-    assert!(state.absorb(ack_word(5, LINES), 0, 4 * LINES).is_ok(), "the same, and nothing taken");
+    assert!(state.absorb(0, 0, 4 * LINES, |_| true).is_ok(), "no acknowledgement at all");
+    assert!(
+        state.absorb(ack_word(4, 3 * LINES), 129, 4 * LINES, |_| true).is_ok(),
+        "one of an older region"
+    );
+    assert!(
+        state.absorb(ack_word(5, LINES), 0, 4 * LINES, |_| true).is_ok(),
+        "the same, and nothing taken"
+    );
     assert_eq!((state.acked, state.taken), (LINES, 65));
-    let future = state.absorb(ack_word(6, 0), 0, 4 * LINES);
+    let future = state.absorb(ack_word(6, 0), 0, 4 * LINES, |_| true);
     assert_eq!(future, Err(Violation::BadAcknowledgement));
 }
 
@@ -72,14 +84,14 @@ fn dead_predecessors_regions_leave_the_outbox_when_they_are_acknowledged_to_thei
         state.generation = 4;
         state.outbox = vec![outbound(2, start, 3), outbound(3, start, 1)];
         let left = |s: &State| s.outbox.iter().map(|o| o.generation).collect::<Vec<_>>();
-        assert!(state.absorb(ack_word(2, at(1)), 0, 0).is_ok());
+        assert!(state.absorb(ack_word(2, at(1)), 0, 0, |_| true).is_ok());
         assert_eq!(left(&state), [2, 3]);
         assert_eq!(state.outbox[0].position, at(1));
-        assert!(state.absorb(ack_word(2, at(3)), 0, 0).is_ok());
+        assert!(state.absorb(ack_word(2, at(3)), 0, 0, |_| true).is_ok());
         assert_eq!(left(&state), [3], "acknowledged to its end");
-        assert!(state.absorb(ack_word(3, start), 0, 0).is_ok());
+        assert!(state.absorb(ack_word(3, start), 0, 0, |_| true).is_ok());
         assert_eq!(left(&state), [3], "begun and not read");
-        assert!(state.absorb(ack_word(4, 0), 0, 0).is_ok());
+        assert!(state.absorb(ack_word(4, 0), 0, 0, |_| true).is_ok());
         assert!(left(&state).is_empty(), "a reader of the fourth has left the third behind");
     }
 }
@@ -89,6 +101,6 @@ fn an_impossible_position_in_a_dead_region_changes_nothing() {
     let mut state = state(0);
     state.generation = 3;
     state.outbox = vec![outbound(2, 0, 3)];
-    assert!(state.absorb(ack_word(2, 4096 + LINES), 0, 0).is_ok());
+    assert!(state.absorb(ack_word(2, 4096 + LINES), 0, 0, |_| true).is_ok());
     assert_eq!(state.outbox[0].position, 0);
 }

@@ -1,0 +1,134 @@
+//! Waiting for several things at once, and costing nothing meanwhile.
+
+use crate::stage::Stage;
+use std::time::Duration;
+
+#[test]
+fn wait_any_hears_of_messages_room_acknowledgements_and_arrivals() {
+    let stage = Stage::new("any");
+    let mut a = stage.opened("a");
+    a.does("watch");
+    a.tell("wait-any 20000 change");
+    a.waits();
+    let mut b = stage.opened("b");
+    a.hears("change");
+
+    a.tell("wait-any 20000");
+    a.waits();
+    b.does("send hello");
+    a.hears("message");
+    a.says("recv", "hello");
+
+    a.does("send to be taken");
+    a.tell("wait-any 20000 acknowledged");
+    a.waits();
+    b.says("recv", "to be taken");
+    b.does("ack");
+    a.hears("acknowledged");
+
+    a.says("flood 1000", "3 !Full");
+    a.says("wait-any 10 room=1000", "nothing");
+    a.tell("wait-any 20000 room=1000");
+    a.waits();
+    assert_eq!(b.ask("recv").len(), 1000);
+    a.waits(); // in hand, its room is not free
+    b.does("ack");
+    a.hears("room=1000");
+    a.does("long 1000 1"); // and it is really there
+
+    // A departure is something to hear.
+    a.tell("wait-any 20000");
+    a.waits();
+    b.kill();
+    a.hears("message");
+    a.says("recv", "!PeerDied");
+    stage.end_with_corpses([a]);
+}
+
+#[test]
+fn wait_any_acknowledges_what_was_handed_out() {
+    let stage = Stage::new("any-ack");
+    let (mut a, mut b) = stage.pair();
+    a.does("send one");
+    b.says("recv", "one");
+    a.says("acknowledged", "false");
+    b.tell("wait-any 20000");
+    a.does("wait-acknowledged");
+    a.does("send two");
+    b.hears("message");
+    b.says("recv", "two");
+    stage.end([a, b]);
+}
+
+#[test]
+fn a_sleeper_is_woken_by_every_message_however_close_it_comes() {
+    // Each waits asleep for the other's answer, thousands of times: a wake-up that gets lost once hangs the story.
+    let stage = Stage::new("ping-pong");
+    let (mut a, mut b) = stage.pair_with("ring=4096 spin=never");
+    b.tell("echo 20000");
+    a.does("ping 20000");
+    b.hears("ok");
+    stage.end([a, b]);
+}
+
+#[test]
+fn a_sleeper_for_room_is_woken_by_every_acknowledgement() {
+    let stage = Stage::new("stream");
+    let (mut a, mut b) = stage.pair_with("ring=4096 spin=never");
+    b.tell("count 20000");
+    a.does("stream 20000 900");
+    b.hears("ok");
+    stage.end([a, b]);
+}
+
+#[test]
+fn whoever_waits_costs_nothing() {
+    let stage = Stage::new("idle");
+    let (mut a, mut b) = stage.pair();
+    a.tell("recv-forever");
+    b.tell("recv-forever");
+    a.waits();
+    let switches = |pid: u32| -> u64 {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        let of = |status: String| -> u64 {
+            let line = status.lines().find(|l| l.starts_with("voluntary_ctxt_switches")).unwrap();
+            line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        };
+        tasks.map(|t| of(std::fs::read_to_string(t.unwrap().path().join("status")).unwrap())).sum()
+    };
+    std::thread::sleep(Duration::from_millis(100));
+    let before = (switches(a.pid()), switches(b.pid()));
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!((switches(a.pid()), switches(b.pid())), before, "nobody woke up");
+    // Not asleep for ever, though.
+    let mut b = stage.restart(b);
+    a.hears("!PeerDied");
+    b.does("send up");
+    a.says("recv", "up");
+    stage.end([a, b]);
+}
+
+#[test]
+fn a_hundred_ends_leave_no_descriptor_no_mapping_and_no_file() {
+    let stage = Stage::new("hundred");
+    let (mut a, mut b) = stage.pair();
+    let round = |a: &mut crate::stage::Peer, b: &mut crate::stage::Peer| {
+        a.does("send x");
+        b.says("recv", "x");
+        b.does("send y");
+        a.says("recv", "y");
+        a.does("drop");
+        b.says("recv", "!PeerClosed");
+        a.does("open cat ring=4096");
+        a.does("wait-peer");
+        b.does("wait-peer");
+    };
+    round(&mut a, &mut b);
+    let size = |p: &mut crate::stage::Peer| (p.ask("descriptors"), p.ask("mappings"));
+    let before = (size(&mut a), size(&mut b), stage.files().len());
+    for _ in 0..100 {
+        round(&mut a, &mut b);
+    }
+    assert_eq!((size(&mut a), size(&mut b), stage.files().len()), before);
+    stage.end([a, b]);
+}
