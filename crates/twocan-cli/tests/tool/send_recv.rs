@@ -195,13 +195,22 @@ fn time_outs_end_with_3() {
 fn a_closed_standard_output_ends_quietly_and_keeps_the_message() {
     let place = Place::new();
     let mut send = place.start(&["send", "cat", "--keep"]);
-    let (mut reader, writer) = std::io::pipe().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
     let mut command = place.command(&["recv", "cat"]);
     let mut recv = Running::spawn(command.stdin(Stdio::null()).stdout(writer));
     drop(command);
     send.say("one");
-    reader.read_exact(&mut [0; 4]).unwrap();
-    drop(reader);
+    // Read on a thread, which closes its end of the pipe with the first message.
+    let first = thread::spawn(move || {
+        let (mut reader, mut line) = (reader, [0; 4]);
+        reader.read_exact(&mut line).map(|()| line)
+    });
+    let start = Instant::now();
+    while !first.is_finished() {
+        assert!(start.elapsed() < LIMIT, "the first message does not come");
+        thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(&first.join().unwrap().unwrap(), b"one\n");
     send.say("two");
     assert_eq!(recv.code(), 0);
     assert!(recv.err_rest().is_empty());
@@ -215,6 +224,7 @@ fn a_closed_standard_output_ends_quietly_and_keeps_the_message() {
 fn a_third_is_refused_with_4_and_what_does_not_fit_with_8() {
     let place = Place::new();
     let mut send = place.start(&["send", "cat", "--keep"]);
+    wait_for_name(&place, "cat");
     let mut recv = place.start(&["recv", "cat", "--keep"]);
     send.say("both are there");
     recv.out_line();
