@@ -264,8 +264,10 @@ impl End {
         let bells = Bells { own: own_bells, peers_receiver, peers_sender };
         let starts_at = self.own.shape().start;
         let process = connecting.process;
-        state.session = Some(Session { connection, process, region: live, info, bells, starts_at });
+        let session = Session { connection, process, region: live, info, bells, starts_at };
+        let session = state.session.insert(session);
         self.tell();
+        self.wake_sleepers_of(session);
         Ok(())
     }
 

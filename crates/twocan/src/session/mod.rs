@@ -20,7 +20,7 @@ use crate::peer::PeerInfo;
 use crate::region::{OwnRegion, PeerRegion};
 use crate::ring::Memory;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
-use crate::sys::socket::{self, Connection, Process};
+use crate::sys::socket::{Connection, Process};
 use crate::sys::{fork, futex};
 use state::State;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -179,17 +179,34 @@ impl End {
 
     #[cold]
     fn ring(&self, sleeper: Half, mode: u64) {
-        if mode == MODE_DOORBELL {
-            let state = self.lock();
-            if let Some(session) = &state.session {
-                let bell = match sleeper {
-                    Half::Receiver => &session.bells.peers_receiver,
-                    Half::Sender => &session.bells.peers_sender,
-                };
-                socket::ring(bell);
-            }
+        if mode != MODE_DOORBELL {
+            return self.ring_word(sleeper);
+        }
+        let state = self.lock();
+        if let Some(session) = &state.session {
+            session.bells.ring(sleeper);
+        }
+    }
+
+    /// Wakes whoever of the peer sleeps at this moment. For a session that our halves have just been told of: what
+    /// they published before (a record, an end) woke nobody, as they knew of nobody. They looked at the news behind
+    /// their fence and found it old; so their publishing comes before the fence of `tell`, and a sleeper that missed
+    /// it had armed before that. Called under the lock, after `tell`.
+    fn wake_sleepers_of(&self, session: &state::Session) {
+        if cfg!(twocan_mutant = "no-wake-at-attach") {
             return;
         }
+        let header = session.region.header();
+        for (half, arm) in [(Half::Receiver, &header.arm_rx), (Half::Sender, &header.arm_tx)] {
+            match Woken::default().sleeper(arm) {
+                Some(MODE_DOORBELL) => session.bells.ring(half),
+                Some(_) => self.ring_word(half),
+                None => {}
+            }
+        }
+    }
+
+    fn ring_word(&self, sleeper: Half) {
         let header = self.own.header();
         let bell = match sleeper {
             Half::Receiver => &header.bell_rx,

@@ -1,5 +1,6 @@
 //! What an end knows: its session, the two lists of regions, and who waits at its door. No system calls here.
 
+use super::Half;
 use super::seat::{Seat, Wanted};
 use super::wire::{Hello, Listed, MAX_REGIONS};
 use crate::error::Violation;
@@ -30,6 +31,16 @@ pub(crate) struct Bells {
     pub(crate) own: [Shy; 2],
     pub(crate) peers_receiver: Shy,
     pub(crate) peers_sender: Shy,
+}
+
+impl Bells {
+    /// Rings for one half of the peer.
+    pub(crate) fn ring(&self, sleeper: Half) {
+        crate::sys::socket::ring(match sleeper {
+            Half::Receiver => &self.peers_receiver,
+            Half::Sender => &self.peers_sender,
+        });
+    }
 }
 
 /// The session with a live peer.

@@ -15,6 +15,8 @@ fn fingerprint() -> u32 {
 }
 
 /// Offsets in a region.
+pub const ARM_RX: u64 = 128;
+pub const BELL_RX: u64 = 384;
 pub const ACK: u64 = 640;
 pub const END: u64 = 768;
 pub const RING: u64 = 4096;
@@ -293,6 +295,27 @@ impl Socket {
 }
 
 impl Socket {
+    /// Waits for HELLO, and takes the newcomer's region.
+    pub fn hear_hello(&self) -> File {
+        let mut bytes = [0u8; 2000];
+        let mut iov = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+        let mut space = [0u64; 32];
+        // SAFETY: the buffers live and are as long as said; the first descriptor is the region, and
+        // ours from now on (the others stay open until the test ends).
+        unsafe {
+            let mut message: libc::msghdr = std::mem::zeroed();
+            message.msg_iov = &raw mut iov;
+            message.msg_iovlen = 1;
+            message.msg_control = space.as_mut_ptr().cast();
+            message.msg_controllen = size_of_val(&space);
+            let flags = libc::MSG_CMSG_CLOEXEC;
+            assert!(libc::recvmsg(self.0.as_raw_fd(), &raw mut message, flags) > 0);
+            let control = libc::CMSG_FIRSTHDR(&raw const message);
+            assert!(!control.is_null(), "HELLO brings descriptors");
+            File::from_raw_fd(libc::CMSG_DATA(control).cast::<RawFd>().read_unaligned())
+        }
+    }
+
     /// Waits for the end of it.
     pub fn hear_all(&self) -> usize {
         while self.hear() > 0 {}

@@ -3,6 +3,7 @@
 use crate::fake::*;
 use crate::stage::{Peer, Stage};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 
 /// An honest end that has met a fake one.
 fn met(stage: &Stage) -> (Peer, Region, Socket) {
@@ -225,6 +226,36 @@ fn a_welcome_that_stands_behind_a_reset_is_read() {
     honest.says("recv", "!PeerDied");
     clear(&stage, &seat);
     goes_on(stage, honest);
+}
+
+#[test]
+fn what_was_sent_before_welcome_came_wakes_a_peer_that_sleeps_already() {
+    // The first end has answered, seen an empty ring, and gone to sleep. The newcomer publishes
+    // before it has read the answer: it knows nobody whom it could wake. When it has read it, it
+    // must.
+    for doing in ["send early", "finish"] {
+        let stage = Stage::new("asleep");
+        let region = Region::new(Flaw::None);
+        let (mut honest, seat, socket) = first_seat(&stage, &region);
+        let theirs = socket.hear_hello();
+        region.word(ARM_RX, 4 | 1);
+        honest.does("split");
+        honest.does(doing);
+        let bell = || {
+            let mut word = [0; 4];
+            theirs.read_exact_at(&mut word, BELL_RX).unwrap();
+            u32::from_le_bytes(word)
+        };
+        assert_eq!(bell(), 0, "nobody is known to sleep");
+        let (one, two) = bells();
+        let fds = [one.0.as_raw_fd(), two.0.as_raw_fd(), region.file.as_raw_fd()];
+        socket.send(&welcome(&region), &fds).unwrap();
+        crate::support::eventually("the sleeper is woken", || bell() != 0);
+        drop(socket);
+        honest.says("recv", "!PeerDied");
+        clear(&stage, &seat);
+        stage.end([honest]);
+    }
 }
 
 #[test]

@@ -66,8 +66,8 @@ fn a_sleeper_is_woken_by_every_message_however_close_it_comes() {
     // hangs the story.
     let stage = Stage::new("ping-pong");
     let (mut a, mut b) = stage.pair_with("ring=4096 spin=never");
-    b.tell("echo 20000");
-    a.does("ping 20000");
+    b.tell("echo 60000");
+    a.does("ping 60000");
     b.hears("ok");
     stage.end([a, b]);
 }
@@ -76,8 +76,8 @@ fn a_sleeper_is_woken_by_every_message_however_close_it_comes() {
 fn a_sleeper_for_room_is_woken_by_every_acknowledgement() {
     let stage = Stage::new("stream");
     let (mut a, mut b) = stage.pair_with("ring=4096 spin=never");
-    b.tell("count 20000");
-    a.does("stream 20000 900");
+    b.tell("count 60000");
+    a.does("stream 60000 900");
     b.hears("ok");
     stage.end([a, b]);
 }

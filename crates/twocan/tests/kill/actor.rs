@@ -95,6 +95,12 @@ fn length(chance: &mut Chance) -> usize {
     }
 }
 
+fn by_loan(tx: &mut Sender, bytes: &[u8]) -> Result<Seq, SendError> {
+    let mut loan = tx.loan(bytes.len())?;
+    loan.copy_from_slice(bytes);
+    Ok(loan.commit())
+}
+
 fn send_all(tx: &mut Sender, log: &mut Log, first: u64, mut chance: Chance, end: &AtomicBool) {
     let pause = [0, 0, 20, 200][chance.below(4) as usize];
     let mut counter = first;
@@ -102,8 +108,10 @@ fn send_all(tx: &mut Sender, log: &mut Log, first: u64, mut chance: Chance, end:
         let last = end.load(Ordering::Relaxed);
         let number = if last { counter | FAREWELL } else { counter };
         let bytes = message(number, length(&mut chance));
+        let in_place = bytes.len() <= tx.max_loan() && chance.percent(20);
         let seq = loop {
-            match tx.send(&bytes) {
+            let sent = if in_place { by_loan(tx, &bytes) } else { tx.send(&bytes) };
+            match sent {
                 Ok(seq) => break seq,
                 Err(SendError::PeerDied) => {} // told once; nothing of it was accepted
                 Err(_) => return log.line(FAILED, number, None, false),
