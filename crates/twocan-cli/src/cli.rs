@@ -27,12 +27,13 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Talk with somebody in another terminal
     #[command(long_about = "Talk with somebody in another terminal. Run the same command there; \
-        either side may come first, leave, be killed and return.\n\nThe screen form needs a terminal \
-        on both standard input and output. Otherwise, or with --plain, each line is a message: the \
+        either side may come first, leave, be killed and return.\n\nThe screen form needs a \
+        terminal on both standard input and output. Otherwise, or with --plain, each line is a \
+        message: the \
         other side's come to standard output as `nick: text`, notices go to standard error. Plain \
         chat ends at the end of its input, after everything was taken by the other side; what the \
-        other side has said by then is printed first, and anything later stays with it for the next \
-        one to come.")]
+        other side has said by then is printed first, and anything later stays with it for the \
+        next one to come.")]
     #[command(after_help = "Examples:\n  twocan chat cat\n  twocan chat cat --as bob\n  \
         echo hi | twocan chat cat --plain")]
     Chat(Chat),
@@ -56,7 +57,8 @@ pub(crate) enum Command {
     /// Join standard input and output to the other side's: any bytes, any amount, both ways
     #[command(long_about = "Join standard input and output to the other side's: any bytes, any \
         amount, both ways. The end of the input on one side becomes the end of the output on the \
-        other, while the other direction goes on. The pieces it sends have no meaning of their own.")]
+        other, while the other direction goes on. The pieces it sends have no meaning of \
+        their own.")]
     #[command(after_help = "Examples:\n  twocan pipe cat < big.iso        and    \
         twocan pipe cat > copy.iso < /dev/null\n  tar c . | twocan pipe cat        and    \
         twocan pipe cat < /dev/null | tar x")]
@@ -301,7 +303,8 @@ pub(crate) struct DemoEnd {
 /// The whole table, with the exit codes below its help.
 pub(crate) fn command() -> clap::Command {
     let table = crate::exit::table_text();
-    let environment = "Environment:\n  TWOCAN_DIR  where names live instead of /dev/shm/twocan-UID\n  \
+    let environment = "Environment:\n  TWOCAN_DIR  where names live instead of \
+        /dev/shm/twocan-UID\n  \
         NO_COLOR    no colours";
     Cli::command().after_help(format!(
         "{table}\n{environment}\n\n\

@@ -45,7 +45,8 @@ pub(crate) fn channel() -> (SyncSender<Feed>, Receiver<Feed>) {
     sync_channel(AHEAD)
 }
 
-/// Makes a reader of the feed look at the cancellation. A full feed needs no word: its reader is awake.
+/// Makes a reader of the feed look at the cancellation. A full feed needs no word: its reader is
+/// awake.
 pub(crate) fn stop(feed: &SyncSender<Feed>) {
     let _ = feed.try_send(Feed::Stop);
 }

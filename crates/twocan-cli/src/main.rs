@@ -8,6 +8,7 @@ mod commands;
 mod exit;
 mod feed;
 mod open;
+mod platform;
 mod signals;
 mod units;
 

@@ -150,7 +150,8 @@ pub(crate) fn open(
     }
 }
 
-/// Says on standard error what is being waited for, after a second, if that is a terminal. Silent once dropped.
+/// Says on standard error what is being waited for, after a second, if that is a terminal. Silent
+/// once dropped.
 pub(crate) struct Patience {
     _stop: Option<mpsc::Sender<()>>,
 }
@@ -170,7 +171,8 @@ impl Patience {
     }
 }
 
-/// Waits up to a second for somebody to come, and then says what is being waited for. Returns who came.
+/// Waits up to a second for somebody to come, and then says what is being waited for. Returns who
+/// came.
 pub(crate) fn greet(channel: &Channel, quiet: bool, ending: &Ending, words: &str) {
     if quiet || !std::io::stderr().is_terminal() || channel.peer().is_some() {
         return;

@@ -16,7 +16,8 @@ pub(crate) struct Ending {
 }
 
 impl Ending {
-    /// Watches the signals on a thread of its own, and calls `wake` with each. A second one ends the process at once.
+    /// Watches the signals on a thread of its own, and calls `wake` with each. A second one ends
+    /// the process at once.
     pub(crate) fn watch(mut wake: impl FnMut(i32) + Send + 'static) -> Result<Ending, Failure> {
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
             .map_err(|e| crate::exit::io_failure("signals", &e))?;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// A number of bytes: 10000, 64KiB, 1MiB, 2GiB, or the decimal kB, MB, GB. A bare K, M or G is binary.
+/// A number of bytes: 10000, 64KiB, 1MiB, 2GiB, or the decimal kB, MB, GB. A bare K, M or G is
+/// binary.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
     let factor: u64 = match unit.to_ascii_lowercase().as_str() {

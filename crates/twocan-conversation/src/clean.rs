@@ -2,13 +2,15 @@
 
 use twocan::MAX_NICK;
 
-/// Most marks that may follow one another without a base character. Unicode's stream-safe format allows 30.
+/// Most marks that may follow one another without a base character. Unicode's stream-safe format
+/// allows 30.
 const MAX_MARKS: usize = 30;
 
 /// The text with everything removed that could steer a terminal or mislead a reader.
 ///
-/// Line ends become `\n` and tabs four spaces. Other control characters become their visible pictures, so that an
-/// escape sequence is seen and has no effect. Controls of the writing direction and invisible fillers are dropped.
+/// Line ends become `\n` and tabs four spaces. Other control characters become their visible
+/// pictures, so that an escape sequence is seen and has no effect. Controls of the writing
+/// direction and invisible fillers are dropped.
 pub fn clean_text(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len());
     let mut marks = 0;
@@ -57,15 +59,17 @@ fn is_line_end(c: char) -> bool {
     matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-/// Overrides and isolates of the writing direction, and characters that nobody can see: no language needs them in
-/// a chat line, and all of them have been used to make a text look like another. Joiners stay (emoji, Persian).
+/// Overrides and isolates of the writing direction, and characters that nobody can see: no language
+/// needs them in a chat line, and all of them have been used to make a text look like another.
+/// Joiners stay (emoji, Persian).
 fn is_misleading(c: char) -> bool {
     matches!(c,
         '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{206F}'
         | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{2060}'..='\u{2064}' | '\u{180E}')
 }
 
-/// Combining marks that stack (the blocks that abusers use; languages with long clusters stay below the limit).
+/// Combining marks that stack (the blocks that abusers use; languages with long clusters stay below
+/// the limit).
 fn is_mark(c: char) -> bool {
     matches!(c,
         '\u{0300}'..='\u{036F}' | '\u{0483}'..='\u{0489}' | '\u{1AB0}'..='\u{1AFF}'

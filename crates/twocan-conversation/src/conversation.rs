@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 /// How many entries are remembered; older ones are forgotten.
 const MAX_ENTRIES: usize = 10_000;
 
-/// How many of the peer's regions are remembered for telling repeats: the library hands over at most four.
+/// How many of the peer's regions are remembered for telling repeats: the library hands over at
+/// most four.
 const MAX_REGIONS: usize = 8;
 
 /// Shown for a peer that gave no nick.

@@ -105,7 +105,8 @@ impl fmt::Display for Notice {
             ),
             Notice::Kept { waiting } => write!(
                 f,
-                "kept: {waiting} messages wait for the other side. If you leave before, they are gone."
+                "kept: {waiting} messages wait for the other side. \
+                 If you leave before, they are gone."
             ),
             Notice::Joined { nick, pid, waiting } => {
                 write!(f, "{nick} joined{}.{}", Pid(*pid), Delivering(*waiting))
@@ -205,7 +206,8 @@ mod tests {
             ),
             (
                 Notice::Died { nick: bob() },
-                "bob's program ended without saying goodbye. What you write is kept until it returns.",
+                "bob's program ended without saying goodbye. \
+                 What you write is kept until it returns.",
             ),
             (
                 Notice::Returned { nick: bob(), pid: Some(4307), waiting: 2 },
@@ -226,7 +228,8 @@ mod tests {
                     pid: Some(4190),
                     how: "bad length".into(),
                 },
-                "cat: pid 4190 wrote something that is no message (bad length). Conversation ended.",
+                "cat: pid 4190 wrote something that is no message (bad length). \
+                 Conversation ended.",
             ),
         ];
         for (notice, words) in expect {

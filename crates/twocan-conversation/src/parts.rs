@@ -73,7 +73,8 @@ impl fmt::Display for Why {
 pub struct Entry {
     /// Its number.
     pub id: EntryId,
-    /// When it happened or was sent, in milliseconds since 1970-01-01 UTC. A peer may claim any value.
+    /// When it happened or was sent, in milliseconds since 1970-01-01 UTC. A peer may claim any
+    /// value.
     pub at_ms: i64,
     /// What it is.
     pub body: Body,

@@ -2,17 +2,20 @@
 //!
 //! ```text
 //! kind u8 | kind's own fields
-//! kind 1, text:  1 | nick length u8 | time of sending, i64 LE, ms since 1970 UTC | text length u32 LE | nick | text
+//! kind 1, text:  1 | nick length u8 | time of sending, i64 LE, ms since 1970 UTC
+//!                  | text length u32 LE | nick | text
 //! ```
 //!
-//! Two rules keep old and new versions together. A kind that is not known is passed over in silence. Bytes behind
-//! the known fields are passed over too, so a later version may append fields. Everything else must fit exactly.
+//! Two rules keep old and new versions together. A kind that is not known is passed over in
+//! silence. Bytes behind the known fields are passed over too, so a later version may append
+//! fields. Everything else must fit exactly.
 
 use crate::{MAX_MESSAGE, clean_nick, clean_text};
 use std::fmt;
 use twocan::MAX_NICK;
 
-/// The longest text in bytes. A longer one has to be sent in pieces; a peer's longer one is malformed.
+/// The longest text in bytes. A longer one has to be sent in pieces; a peer's longer one is
+/// malformed.
 pub const MAX_TEXT: usize = 64 * 1024;
 
 const KIND_TEXT: u8 = 1;
@@ -39,7 +42,8 @@ pub enum Wire {
 pub struct Text {
     /// The name the speaker gave; may be empty.
     pub nick: String,
-    /// When it was sent by the speaker's wall clock, in milliseconds since 1970-01-01 UTC. Any value is possible.
+    /// When it was sent by the speaker's wall clock, in milliseconds since 1970-01-01 UTC. Any
+    /// value is possible.
     pub sent_ms: i64,
     /// What was said; `\n` between lines.
     pub text: String,

@@ -30,7 +30,7 @@ const SYSTEM_SEAM: &str = "crates/twocan/src/sys/mod.rs";
 
 /// Files beside the seam that may choose by system, each with its reason.
 const SYSTEM_ALLOWED: [(&str, &str); 1] = [(
-    "crates/twocan-cli/src/commands/hold.rs",
+    "crates/twocan-cli/src/platform.rs",
     "signals to the command that is run, and its code",
 )];
 

@@ -1,4 +1,5 @@
-//! The channel of a chat on two threads, one for each half, so that the loop that draws never waits for it.
+//! The channel of a chat on two threads, one for each half, so that the loop that draws never waits
+//! for it.
 
 use super::Input;
 use crate::exit::Failure;
@@ -88,8 +89,9 @@ impl Link {
     }
 }
 
-/// Fetches the next event only after the last one was shown. Asking for the next message acknowledges the one
-/// before, so a chat that is killed between the two leaves the message to its successor.
+/// Fetches the next event only after the last one was shown. Asking for the next message
+/// acknowledges the one before, so a chat that is killed between the two leaves the message to its
+/// successor.
 fn receive(
     mut receiver: twocan::Receiver,
     inputs: &Sender<Input>,

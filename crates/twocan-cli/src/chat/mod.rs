@@ -1,7 +1,7 @@
 //! `twocan chat`: two people talk, on a screen or line by line.
 //!
-//! One loop owns everything that is seen. Threads feed it through one queue: the two halves of the channel, the
-//! keyboard, the signals. Nothing polls; an idle chat sleeps.
+//! One loop owns everything that is seen. Threads feed it through one queue: the two halves of the
+//! channel, the keyboard, the signals. Nothing polls; an idle chat sleeps.
 
 mod link;
 mod plain;

@@ -1,5 +1,5 @@
-//! A chat line by line, for pipes and screen readers: what the other side says on standard output, everything
-//! else on standard error.
+//! A chat line by line, for pipes and screen readers: what the other side says on standard output,
+//! everything else on standard error.
 
 use super::link::{Link, Linked};
 use super::{HELP, Input, Typed, channel_failed, now_ms, typed, unknown};
@@ -9,10 +9,12 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use twocan_conversation::{Body, Conversation, Effect, Entry, Tick};
 
-/// Lines that are read ahead of the channel. More would be memory without a bound while nobody is there.
+/// Lines that are read ahead of the channel. More would be memory without a bound while nobody is
+/// there.
 const AHEAD: usize = 256;
 
-/// A longer line is said in pieces of so many bytes. Well below the longest text, as cleaning can make it longer.
+/// A longer line is said in pieces of so many bytes. Well below the longest text, as cleaning can
+/// make it longer.
 const PIECE: u64 = 16 * 1024;
 
 /// Talks until the input has ended and everything was taken, or until somebody wants us to leave.
@@ -36,7 +38,8 @@ pub(super) fn run(
     Ok(())
 }
 
-/// What stands in the queue after the goodbye was taken from the channel, and must still be seen; and what is lost.
+/// What stands in the queue after the goodbye was taken from the channel, and must still be seen;
+/// and what is lost.
 pub(super) fn last_words(talk: &mut Conversation, queue: &Receiver<Input>) {
     while let Ok(input) = queue.try_recv() {
         let Input::Link(Linked::Incoming(event) | Linked::Outgoing(event)) = input else {
@@ -146,7 +149,8 @@ fn show(entry: &Entry, quiet: bool) -> io::Result<()> {
     }
 }
 
-/// Reads lines on a thread, [`AHEAD`] of them before the channel has taken any; gives the way to say that it has.
+/// Reads lines on a thread, [`AHEAD`] of them before the channel has taken any; gives the way to
+/// say that it has.
 fn read_lines(inputs: Sender<Input>) -> Sender<()> {
     let (credit, taken) = mpsc::channel();
     thread::spawn(move || {

@@ -1,4 +1,5 @@
-//! `twocan demo`: two processes converse, each is killed once in mid-stream and started again, and we keep the books.
+//! `twocan demo`: two processes converse, each is killed once in mid-stream and started again, and
+//! we keep the books.
 
 use crate::exit::{Exit, Failure, io_failure};
 use crate::signals::Ending;
@@ -90,7 +91,8 @@ impl Demo {
     fn converse(&mut self, ends: &mut [End; 2]) -> Result<(), Failure> {
         self.wait_for_joined(0)?;
         say(&format!(
-            "Two processes talk over a channel, both ways at once: left (pid {}) and right (pid {}).",
+            "Two processes talk over a channel, both ways at once: \
+             left (pid {}) and right (pid {}).",
             ends[0].pid(),
             ends[1].pid()
         ))?;
@@ -193,8 +195,8 @@ impl Demo {
         ends[side] = self.start_end(side, life)?;
         self.wait_for_joined(side)?;
         say(&format!(
-            "Killed {} (pid {before}) with SIGKILL in mid-stream, after it had sent {sent} messages. \
-             Started it again (pid {}): the conversation goes on.",
+            "Killed {} (pid {before}) with SIGKILL in mid-stream, after it had sent {sent} \
+             messages. Started it again (pid {}): the conversation goes on.",
             NAMES[side],
             ends[side].pid()
         ))

@@ -1,7 +1,8 @@
-//! One end of the demo: a process of its own, which reports what it does as lines on standard output.
+//! One end of the demo: a process of its own, which reports what it does as lines on standard
+//! output.
 //!
-//! A report is one write below the pipe's atomic size, so a kill leaves a whole report or none. The end of standard
-//! input means: stop, hand over everything, say goodbye.
+//! A report is one write below the pipe's atomic size, so a kill leaves a whole report or none. The
+//! end of standard input means: stop, hand over everything, say goodbye.
 
 use crate::cli::DemoEnd;
 use crate::exit::{Exit, Failure};
@@ -127,7 +128,8 @@ fn message(life: u32, n: u64) -> [u8; MESSAGE] {
     let mut bytes = [0; MESSAGE];
     bytes[..4].copy_from_slice(&life.to_le_bytes());
     bytes[4..12].copy_from_slice(&n.to_le_bytes());
-    // An odd factor keeps different numbers different, and each byte of the product stands in the pattern.
+    // An odd factor keeps different numbers different, and each byte of the product stands in the
+    // pattern.
     let mixed = (n ^ u64::from(life) << 32).wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes();
     for (i, byte) in bytes[12..].iter_mut().enumerate() {
         *byte = mixed[i % 8].wrapping_add(i as u8);

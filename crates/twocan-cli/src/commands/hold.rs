@@ -2,6 +2,7 @@
 
 use crate::cli::Hold;
 use crate::exit::{Exit, Failure, io_failure};
+use crate::platform;
 use crate::signals::Ending;
 use std::io::{self, IsTerminal, Read};
 use std::process::{Child, Command, ExitStatus};
@@ -69,7 +70,7 @@ impl Holding {
         });
         loop {
             match self.moments.recv() {
-                Ok(Moment::Signal(signal)) => pass_on(signal, pid),
+                Ok(Moment::Signal(signal)) => platform::pass_on(signal, pid),
                 Ok(Moment::EndOfInput) => {}
                 Ok(Moment::Exited(Ok(status))) => return outcome(status),
                 Ok(Moment::Exited(Err(e))) => return Err(io_failure(&program, &e)),
@@ -79,55 +80,16 @@ impl Holding {
     }
 }
 
-/// A background job of a script has /dev/null as its input: that is at its end from the start, and means nothing.
+/// A background job of a script has /dev/null as its input: that is at its end from the start, and
+/// means nothing.
 fn end_of_input_counts() -> bool {
-    io::stdin().is_terminal() || is_pipe()
+    io::stdin().is_terminal() || platform::stdin_is_pipe()
 }
-
-#[cfg(unix)]
-fn is_pipe() -> bool {
-    use std::os::fd::AsFd;
-    use std::os::unix::fs::FileTypeExt;
-    let Ok(fd) = io::stdin().as_fd().try_clone_to_owned() else {
-        return false;
-    };
-    let kind = std::fs::File::from(fd).metadata().map(|m| m.file_type());
-    kind.is_ok_and(|kind| kind.is_fifo() || kind.is_socket())
-}
-
-#[cfg(not(unix))]
-fn is_pipe() -> bool {
-    false
-}
-
-/// Ctrl-C reaches the command without us, as a terminal sends it to both. TERM and HUP come to us alone.
-#[cfg(unix)]
-fn pass_on(signal: i32, pid: u32) {
-    use rustix::process::{Pid, Signal, kill_process};
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    let signal = Signal::from_named_raw(signal).filter(|s| *s != Signal::INT);
-    if let (Some(pid), Some(signal)) = (pid, signal) {
-        let _ = kill_process(pid, signal);
-    }
-}
-
-#[cfg(not(unix))]
-fn pass_on(_signal: i32, _pid: u32) {}
 
 fn outcome(status: ExitStatus) -> Result<(), Failure> {
     if status.success() {
         return Ok(());
     }
-    let code = status.code().unwrap_or_else(|| 128 + signal_of(status));
+    let code = status.code().unwrap_or_else(|| 128 + platform::signal_of(status));
     Err(Failure::quiet(u8::try_from(code).unwrap_or(Exit::Other as u8)))
-}
-
-#[cfg(unix)]
-fn signal_of(status: ExitStatus) -> i32 {
-    std::os::unix::process::ExitStatusExt::signal(&status).unwrap_or(0)
-}
-
-#[cfg(not(unix))]
-fn signal_of(_status: ExitStatus) -> i32 {
-    0
 }

@@ -67,7 +67,8 @@ fn read(name: &str, at: u64, len: Option<u64>, text: bool) -> Result<(), Failure
     if text { print_text(&view, from, end) } else { print_bytes(&view, from, end) }
 }
 
-/// UTF-8 up to the first zero byte. What is no UTF-8 becomes a replacement character: it goes to a person.
+/// UTF-8 up to the first zero byte. What is no UTF-8 becomes a replacement character: it goes to a
+/// person.
 fn print_text(view: &View, from: usize, end: usize) -> Result<(), Failure> {
     let mut bytes = Vec::new();
     for start in (from..end).step_by(PIECE) {

@@ -1,4 +1,5 @@
-//! `twocan pipe`: standard input to the other side, the other side to standard output, until both have ended.
+//! `twocan pipe`: standard input to the other side, the other side to standard output, until both
+//! have ended.
 
 use super::recv::died;
 use crate::cli::Pipe;
@@ -15,7 +16,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 use twocan::{Direction, RecvError, SendError, Sender, Until, Violation};
 
-/// Longest piece in bytes: large enough that the cost of a piece vanishes, small against the default ring.
+/// Longest piece in bytes: large enough that the cost of a piece vanishes, small against the
+/// default ring.
 const PIECE: usize = 128 << 10;
 
 /// Progress is told this often, and not before this much time.
@@ -202,7 +204,7 @@ impl Incoming {
                 }
                 Err(RecvError::Finished) => {
                     drop(out);
-                    close_stdout();
+                    crate::platform::close_stdout();
                     out = io::stdout().lock();
                     self.shared.peer_finished.store(true, Ordering::SeqCst);
                     if self.shared.all_sent.load(Ordering::SeqCst) {
@@ -219,18 +221,8 @@ impl Incoming {
     }
 }
 
-/// Passes the end of the other side's input on: who reads our standard output sees it end, while the way out goes on.
-#[cfg(unix)]
-fn close_stdout() {
-    if let Ok(nowhere) = std::fs::File::create("/dev/null") {
-        let _ = rustix::stdio::dup2_stdout(nowhere);
-    }
-}
-
-#[cfg(not(unix))]
-fn close_stdout() {}
-
-/// A line on the terminal that says how much has gone by; told by whoever moves bytes, so that idling costs nothing.
+/// A line on the terminal that says how much has gone by; told by whoever moves bytes, so that
+/// idling costs nothing.
 struct Progress {
     shown: bool,
     start: Instant,

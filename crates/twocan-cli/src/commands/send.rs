@@ -1,4 +1,5 @@
-//! `twocan send`: messages from the command line or standard input, each taken by somebody before we end.
+//! `twocan send`: messages from the command line or standard input, each taken by somebody before
+//! we end.
 
 use crate::cli::Send;
 use crate::exit::{Exit, Failure, io_failure};

@@ -76,7 +76,8 @@ fn kill_one_and_start_it_again_nothing_is_lost() {
     let mut bob = chat(&place, "bob");
     let back = alice.err_line();
     assert!(back.starts_with(&format!("* bob is back (pid {}).", bob.pid())), "{back}");
-    // "before" was printed; whether it was acknowledged before the kill is a race, and both are right.
+    // "before" was printed; whether it was acknowledged before the kill is a race, and both are
+    // right.
     let mut first = bob.out_line();
     if first == "alice: before" {
         first = bob.out_line();
@@ -110,7 +111,8 @@ fn a_third_is_refused_with_the_two_and_may_wait() {
     let (a, b) = (alice.pid(), bob.pid());
     let cure = "Choose another name, or wait for one of them to leave: twocan chat cat --wait";
     let words = format!(
-        "twocan: cat is in use by pid {a} (alice) and pid {b} (bob). A channel has two ends.\n        \
+        "twocan: cat is in use by pid {a} (alice) and pid {b} (bob). A channel has two ends.\n\
+         \x20       \
          {cure}\n"
     );
     expect_end(&third, 4, &words);

@@ -47,7 +47,8 @@ fn signals_end_a_wait_and_a_holding() {
     let mut holder = place.start(&["event", "create", "go", "--hold"]);
     holder.out_line();
     let mut waiter = place.start(&["event", "wait", "go"]);
-    // Nothing says that the waiter waits already; the signal has its handler before the event is opened, or ends it.
+    // Nothing says that the waiter waits already; the signal has its handler before the event is
+    // opened, or ends it.
     std::thread::sleep(std::time::Duration::from_millis(200));
     waiter.signal("INT");
     assert_eq!(waiter.code(), 130);

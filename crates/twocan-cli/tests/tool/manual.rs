@@ -72,7 +72,8 @@ fn bad_names_say_what_is_wrong() {
     let empty = place.run(&["send", "", "hi"]);
     expect_end(&empty, 2, "twocan: a name cannot be empty.\n");
     let slash = place.run(&["map", "read", "a\\b"]);
-    let words = "twocan: \"a\\b\": a name cannot contain a backslash, except as Local\\ or Global\\ \
+    let words = "twocan: \"a\\b\": a name cannot contain a backslash, except as Local\\ or \
+                 Global\\ \
                  at its start.\n";
     expect_end(&slash, 2, words);
     let bell = place.run(&["event", "set", "bel\u{7}l"]);

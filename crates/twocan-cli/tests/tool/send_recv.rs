@@ -162,7 +162,8 @@ fn a_killed_receiver_loses_nothing() {
     send.say("third");
     send.end_input();
     let rest = out(&place.run(&["recv", "cat"]));
-    // The first was printed; whether it was acknowledged before the kill is a race, and both are right.
+    // The first was printed; whether it was acknowledged before the kill is a race, and both are
+    // right.
     assert!(["first\nsecond\nthird\n", "second\nthird\n"].contains(&rest.as_str()), "{rest}");
     assert_eq!(send.code(), 0);
 }
@@ -230,7 +231,8 @@ fn a_third_is_refused_with_4_and_what_does_not_fit_with_8() {
     recv.out_line();
     let third = place.run(&["pipe", "cat"]);
     let words = format!(
-        "twocan: cat is in use by pid {} (send) and pid {} (recv). A channel has two ends.\n        \
+        "twocan: cat is in use by pid {} (send) and pid {} (recv). A channel has two ends.\n\
+         \x20       \
          Choose another name, or wait for one of them to leave: twocan pipe cat --wait\n",
         send.pid(),
         recv.pid()

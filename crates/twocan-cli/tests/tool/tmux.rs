@@ -1,4 +1,5 @@
-//! The chat as two people see it: two real terminals, in tmux. Skipped, with the reason printed, where there is none.
+//! The chat as two people see it: two real terminals, in tmux. Skipped, with the reason printed,
+//! where there is none.
 
 use crate::rig::{BIN, LIMIT, Place};
 use std::process::{Command, Output};
@@ -111,7 +112,8 @@ fn two_terminals_talk_one_is_killed_and_comes_back() {
     tmux.wait_for(0, "bob's program ended without saying goodbye.");
     tmux.line(0, "are you all right?");
     tmux.wait_for(0, "are you all right? ✓");
-    // A killed program cannot put its terminal in order: Enter is no line end there until somebody says so.
+    // A killed program cannot put its terminal in order: Enter is no line end there until somebody
+    // says so.
     tmux.tmux(&["send-keys", "-t", "t.1", "-l", "stty sane; tput rmcup; clear"]);
     tmux.keys(1, &["C-j"]);
     tmux.line(1, &chat("bob"));

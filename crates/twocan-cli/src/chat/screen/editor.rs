@@ -1,4 +1,5 @@
-//! The text being written: a caret that moves over what a person sees as one character, lines, and a history.
+//! The text being written: a caret that moves over what a person sees as one character, lines, and
+//! a history.
 
 use super::wrap::width;
 use twocan_conversation::{MAX_TEXT, cut};
@@ -156,8 +157,8 @@ impl Editor {
         self.recalled = index;
     }
 
-    /// The text in rows of at most `columns`, broken between graphemes. The caret needs a column too, so a caret behind
-    /// a full row stands at the start of the next.
+    /// The text in rows of at most `columns`, broken between graphemes. The caret needs a column
+    /// too, so a caret behind a full row stands at the start of the next.
     pub(super) fn layout(&self, columns: usize) -> Layout {
         let mut layout = Layout { rows: vec![String::new()], caret: (0, 0) };
         let mut used = 0;

@@ -22,8 +22,8 @@ pub(super) struct Terminal {
 }
 
 impl Terminal {
-    /// Takes the screen. A panic of any thread gives it back, then ends the process without a goodbye: what was not
-    /// acknowledged stays for the successor, as after any other sudden end.
+    /// Takes the screen. A panic of any thread gives it back, then ends the process without a
+    /// goodbye: what was not acknowledged stays for the successor, as after any other sudden end.
     pub(super) fn enter() -> io::Result<Terminal> {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {

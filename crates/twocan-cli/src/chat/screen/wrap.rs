@@ -8,8 +8,9 @@ pub(super) fn width(text: &str) -> usize {
     text.width()
 }
 
-/// Breaks `text` into rows: the first of at most `first` columns, the others of at most `rest`. Breaks after a space
-/// where there is one, else between characters; never inside one. A character wider than a row has the row alone.
+/// Breaks `text` into rows: the first of at most `first` columns, the others of at most `rest`.
+/// Breaks after a space where there is one, else between characters; never inside one. A character
+/// wider than a row has the row alone.
 pub(super) fn rows(text: &str, first: usize, rest: usize) -> Vec<String> {
     let mut rows = Vec::new();
     for line in text.split('\n') {

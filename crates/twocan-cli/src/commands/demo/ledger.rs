@@ -1,4 +1,5 @@
-//! The books of the demo: what was sent, what was taken, and whether each message was taken once and in order.
+//! The books of the demo: what was sent, what was taken, and whether each message was taken once
+//! and in order.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -41,7 +42,8 @@ impl Report {
 /// One direction: what one side sent, life by life, and what the other took.
 #[derive(Debug, Default)]
 struct Direction {
-    /// Per life of the sender: messages that it reported as accepted. One more may have been, unreported.
+    /// Per life of the sender: messages that it reported as accepted. One more may have been,
+    /// unreported.
     accepted: BTreeMap<u32, u64>,
     /// Per life of the sender: messages that were taken; also the number of the next one.
     taken: BTreeMap<u32, u64>,
