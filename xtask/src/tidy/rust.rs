@@ -29,10 +29,8 @@ const SYSTEM: &str = "crates/twocan/src/sys/";
 const SYSTEM_SEAM: &str = "crates/twocan/src/sys/mod.rs";
 
 /// Files beside the seam that may choose by system, each with its reason.
-const SYSTEM_ALLOWED: [(&str, &str); 1] = [(
-    "crates/twocan-cli/src/platform.rs",
-    "signals to the command that is run, and its code",
-)];
+const SYSTEM_ALLOWED: [(&str, &str); 1] =
+    [("crates/twocan-cli/src/platform.rs", "signals to the command that is run, and its code")];
 
 /// The facade (core | loom).
 const ATOMICS: &str = "crates/twocan/src/sync.rs";

@@ -300,6 +300,11 @@ impl Sender {
         self.owner.peer()
     }
 
+    /// The last peer that left or died, whether its departure was reported or not.
+    pub fn departed(&self) -> Option<PeerInfo> {
+        if self.owner.is_forked() { None } else { self.owner.tx_view().1.departed }
+    }
+
     /// Ready when a message of `len` bytes can be sent without waiting, or a departure is to be reported.
     pub fn room(&self, len: usize) -> Room<'_> {
         Room::new(self, len)

@@ -136,6 +136,7 @@ impl End {
             last.gone = Some(how);
         }
         state.departure = Some((session.info.epoch, how));
+        state.departed = Some(session.info.clone());
         crate::note!("{}: {:?} {how:?}", self.shown_name(), session.info.pid);
         self.tell();
     }

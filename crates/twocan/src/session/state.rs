@@ -148,6 +148,8 @@ pub(crate) struct State {
     /// Peers met so far.
     pub(crate) epoch: u64,
     pub(crate) departure: Option<(u64, Departed)>,
+    /// Whose departure that was.
+    pub(crate) departed: Option<PeerInfo>,
 }
 
 /// What the sending half knows.
@@ -160,6 +162,7 @@ pub(crate) struct TxView {
     pub(crate) acked: u64,
     pub(crate) taken: u64,
     pub(crate) departure: Option<(u64, Departed)>,
+    pub(crate) departed: Option<PeerInfo>,
     /// Nobody can come any more.
     pub(crate) alone_for_ever: bool,
     /// Regions of predecessors were still unread.
@@ -209,6 +212,7 @@ impl State {
             taken: 0,
             epoch: 0,
             departure: None,
+            departed: None,
         }
     }
 
@@ -228,6 +232,7 @@ impl State {
             acked: self.acked,
             taken: self.taken,
             departure: self.departure,
+            departed: self.departed.clone(),
             alone_for_ever: self.alone_for_ever(),
             predecessors: !self.outbox.is_empty(),
         }
