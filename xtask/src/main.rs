@@ -1,1 +1,96 @@
-fn main() {}
+//! The project's own commands. `cargo xtask` without a word prints them.
+//!
+//! No dependencies: it builds in seconds and checks a tree that does not compile yet.
+
+mod check;
+mod files;
+mod generate;
+mod mutants;
+mod run;
+mod tidy;
+mod wrap;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  check [--no-tests]    everything a reviewer would ask for; CI runs the same
+                        (--no-tests: `cargo test` has run already, leave it out)
+  tidy                  the rules that no compiler checks
+  wrap                  breaks comments that are longer than 100 columns
+  generate [--check]    writes (or compares) what is generated inside the documents
+  mutants NAME|all      builds in one deliberate fault and expects the named test to fail
+  mutants list          the faults, and the test that must catch each
+";
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Command {
+    Check { tests: bool },
+    Tidy,
+    Wrap,
+    Generate { write: bool },
+    Mutants(String),
+    Help,
+}
+
+fn parse(words: &[&str]) -> Result<Command, String> {
+    match words {
+        ["check"] => Ok(Command::Check { tests: true }),
+        ["check", "--no-tests"] => Ok(Command::Check { tests: false }),
+        ["tidy"] => Ok(Command::Tidy),
+        ["wrap"] => Ok(Command::Wrap),
+        ["generate"] => Ok(Command::Generate { write: true }),
+        ["generate", "--check"] => Ok(Command::Generate { write: false }),
+        ["mutants", name] => Ok(Command::Mutants((*name).to_owned())),
+        [] | ["help" | "--help" | "-h"] => Ok(Command::Help),
+        _ => Err(format!("xtask: \"{}\" is no command.\n\n{USAGE}", words.join(" "))),
+    }
+}
+
+/// The first words of all commands; the tidy rule on documented commands reads it.
+const COMMANDS: [&str; 5] = ["check", "tidy", "wrap", "generate", "mutants"];
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let done = match parse(&words) {
+        Ok(Command::Check { tests }) => check::check(tests),
+        Ok(Command::Tidy) => tidy::tidy(),
+        Ok(Command::Wrap) => wrap::wrap(),
+        Ok(Command::Generate { write }) => generate::generate(write),
+        Ok(Command::Mutants(name)) => mutants::mutants(&name),
+        Ok(Command::Help) => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        Err(text) => {
+            eprint!("{text}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            eprintln!("xtask: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_in_the_usage_and_parses() {
+        for name in COMMANDS {
+            assert!(USAGE.contains(&format!("\n  {name}")), "{name} is not explained");
+        }
+        assert_eq!(parse(&["check", "--no-tests"]), Ok(Command::Check { tests: false }));
+        assert_eq!(parse(&["mutants", "all"]), Ok(Command::Mutants("all".to_owned())));
+        assert_eq!(parse(&[]), Ok(Command::Help));
+        assert!(parse(&["chekc"]).is_err());
+    }
+}

@@ -338,6 +338,8 @@ pub enum SendError {
     OutcomeUnknown,
     /// This end was opened to receive only.
     WrongDirection,
+    /// The number is not that of a message which this end sent.
+    ForeignSeq,
     /// The end was opened before `fork`.
     Forked,
 }
@@ -424,6 +426,11 @@ impl From<SendError> for Error {
                 None,
             ),
             SendError::WrongDirection => (ErrorKind::WrongDirection, "this end was opened to receive only".into(), None),
+            SendError::ForeignSeq => (
+                ErrorKind::InvalidInput,
+                "the number is not that of a message which this end sent".into(),
+                None,
+            ),
             SendError::Forked => (ErrorKind::Forked, FORKED.into(), Some(FORKED_CURE)),
         };
         let error = Error::new(kind, cause);

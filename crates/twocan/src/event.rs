@@ -1,7 +1,7 @@
 //! Events that live in memory shared by processes: set, reset, wait.
 //!
-//! An event is two words, `sets` and `taken`; it is set when they differ. Everybody reads `taken` first, then `sets`. The
-//! protocol is modelled in models/wake/events.pml; the names of its mutants stand at the lines that they break.
+//! An event is two words, `sets` and `taken`; it is set when they differ. Everybody reads `taken`
+//! first, then `sets`. What breaks when a rule is left out stands at the rule's line.
 
 mod options;
 mod words;
@@ -29,8 +29,9 @@ pub enum Reset {
 
 /// Something that happened, shared by threads and processes: named or anonymous.
 ///
-/// The name lives as long as somebody holds the event, and goes with the last holder, also when that is killed. A waiter that
-/// is killed before it took the signal leaves it to the others; one that is killed after takes it along.
+/// The name lives as long as somebody holds the event, and goes with the last holder, also when
+/// that is killed. A waiter that is killed before it took the signal leaves it to the others; one
+/// that is killed after takes it along.
 ///
 /// # Platform
 /// Linux: there is no pollable handle of an event; wait for it on a thread.
@@ -70,7 +71,8 @@ impl Event {
         Event::options(reset).create_new(name)
     }
 
-    /// Opens the event of this name, or makes it, not set. If it exists, it keeps its own kind of reset.
+    /// Opens the event of this name, or makes it, not set. If it exists, it keeps its own kind of
+    /// reset.
     ///
     /// # Errors
     /// As [`create_new`](Event::create_new), without `AlreadyExists`.
@@ -189,7 +191,8 @@ impl Event {
 }
 
 impl Source for Event {
-    /// How many sets there were when the wait began: a manual waiter goes when there were more, even if it was reset since.
+    /// How many sets there were when the wait began: a manual waiter goes when there were more,
+    /// even if it was reset since.
     fn begin(&self) -> Result<u64> {
         self.check_fork()?;
         Ok(self.shared.words.look().sets.into())
@@ -202,7 +205,7 @@ impl Source for Event {
 
     fn ready(&self, begun: u64) -> bool {
         let seen = self.shared.words.look();
-        // Mutant M_NO_MOVED: without the second half a set and reset in quick order lets nobody go.
+        // Without the second half a set and reset in quick order lets nobody go.
         seen.is_set() || self.shared.reset == Reset::Manual && u64::from(seen.sets) != begun
     }
 
@@ -214,7 +217,8 @@ impl Source for Event {
     }
 
     fn put_back(&self) {
-        // By a set, which wakes those who looked meanwhile. It cannot fail where the earlier sets did not.
+        // By a set, which wakes those who looked meanwhile. It cannot fail where the earlier sets
+        // did not.
         let _ = self.shared.words.set();
     }
 

@@ -101,6 +101,35 @@ pub(crate) struct Header {
     pub(crate) asym: Alone<AtomicU32>,
 }
 
+#[cfg(test)]
+impl Header {
+    /// As in a new region.
+    pub(crate) fn blank() -> Header {
+        let word = || Alone(AtomicU64::new(0));
+        let half = || Alone(AtomicU32::new(0));
+        let identity = Identity {
+            magic: AtomicU64::new(0),
+            version: AtomicU32::new(0),
+            fingerprint: AtomicU32::new(0),
+            id: AtomicU64::new(0),
+            capacity: AtomicU64::new(0),
+            start: AtomicU64::new(0),
+        };
+        Header {
+            identity: Alone(identity),
+            arm_rx: word(),
+            arm_tx: word(),
+            bell_rx: half(),
+            bell_tx: half(),
+            progress: Alone(Progress { ack: AtomicU64::new(0), taken: AtomicU64::new(0) }),
+            end: word(),
+            closed_rx: half(),
+            discard: word(),
+            asym: half(),
+        }
+    }
+}
+
 /// The owner has finished sending and may still receive.
 pub(crate) const END_FINISHED: u64 = 1;
 /// The owner said goodbye.
@@ -125,6 +154,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    #[inline]
     pub(crate) fn from_bits(bits: u32) -> Option<Kind> {
         Some(match bits {
             1 => Kind::Data,

@@ -1,9 +1,11 @@
 //! What there is: the names that somebody holds.
 
 use crate::named::{self, Kind};
+use crate::session;
 use crate::sys::dir::Directory;
-use crate::sys::process;
+use crate::sys::{object, process};
 use crate::{Result, Scope};
+use std::collections::BTreeMap;
 
 /// What a listed name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +31,8 @@ pub struct Listed {
     pub scope: Scope,
     /// Length of a map in bytes.
     pub len: Option<u64>,
+    /// What the ends of a channel speak; empty = raw bytes.
+    pub label: Option<String>,
     /// The processes that hold it, as far as this user may know.
     pub holders: Vec<u32>,
 }
@@ -47,10 +51,13 @@ pub struct Listed {
 /// # Ok::<(), twocan::Error>(())
 /// ```
 pub fn list() -> Result<Vec<Listed>> {
-    let mut found = objects(&Directory::open()?);
+    let own = Directory::open()?;
+    let mut found = objects(&own);
+    found.extend(channels(&own));
     // Nobody needs a directory of the machine to be made for a look.
     if let Some(machine) = Directory::existing(Scope::Machine)? {
         found.extend(objects(&machine));
+        found.extend(channels(&machine));
     }
     found.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
     Ok(found)
@@ -58,7 +65,7 @@ pub fn list() -> Result<Vec<Listed>> {
 
 fn objects(dir: &Directory) -> Vec<Listed> {
     let held = named::held(dir);
-    let ids: Vec<_> = held.iter().map(|entry| entry.look.id).collect();
+    let ids: Vec<_> = held.iter().map(|e| (e.look.id, e.file_name.as_str())).collect();
     let mut holders = process::holders(&ids);
     let listed = held.into_iter().map(|entry| Listed {
         name: entry.name,
@@ -68,7 +75,30 @@ fn objects(dir: &Directory) -> Vec<Listed> {
         },
         scope: dir.scope(),
         len: (entry.kind == Kind::Map).then_some(entry.look.len),
+        label: None,
         holders: holders.remove(&entry.look.id).unwrap_or_default(),
     });
     listed.collect()
+}
+
+/// Channels by their seat records: one row for the one or two ends that are held.
+fn channels(dir: &Directory) -> Vec<Listed> {
+    let mut rows: BTreeMap<u128, Listed> = BTreeMap::new();
+    for file_name in dir.file_names() {
+        let Some(seat) = named::seat_file(&file_name) else { continue };
+        if !object::look(dir, &file_name).is_some_and(|look| look.held) {
+            continue;
+        }
+        let Some(record) = session::read_record(dir, &file_name) else { continue };
+        let row = rows.entry(seat.hash).or_insert_with(|| Listed {
+            name: record.channel,
+            kind: ListedKind::Channel,
+            scope: dir.scope(),
+            len: None,
+            label: Some(record.card.label),
+            holders: Vec::new(),
+        });
+        row.holders.push(record.card.pid);
+    }
+    rows.into_values().collect()
 }

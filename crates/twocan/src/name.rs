@@ -1,8 +1,9 @@
 //! Names of objects: what they may be, and the file names that stand for them.
 //!
-//! A name is 1 byte or more of UTF-8, without control characters and without backslash, but for the prefixes `Local\` and
-//! `Global\`. Case counts. `Local\x` is `x`; `Global\x` lives in the directory that all users of the machine share.
-//! Maps and events share one name space; channels have their own.
+//! A name is 1 byte or more of UTF-8, without control characters and without backslash, but for the
+//! prefixes `Local\` and `Global\`. Case counts. `Local\x` is `x`; `Global\x` lives in the
+//! directory that all users of the machine share. Maps and events share one name space; channels
+//! have their own.
 
 use crate::{Error, ErrorKind, Result};
 use std::fmt;
@@ -17,7 +18,8 @@ pub enum Scope {
     /// Linux: all programs of the user, in any login. Windows: those of the login session.
     #[default]
     Session,
-    /// All programs of the machine, as with the prefix `Global\`. Who may open it is said by [`Sharing`].
+    /// All programs of the machine, as with the prefix `Global\`. Who may open it is said by
+    /// [`Sharing`].
     Machine,
 }
 
@@ -37,7 +39,8 @@ pub enum Sharing {
 /// Longest stem of a file name that holds the name itself, in bytes; longer ones hold its hash.
 const STEM_MAX: usize = 200;
 
-/// Begins the stem of a hashed name. A `%` of a name is always written `%25`, so this never stands for itself.
+/// Begins the stem of a hashed name. A `%` of a name is always written `%25`, so this never stands
+/// for itself.
 const HASHED: &str = "%x";
 
 /// A name that keeps the rules.
@@ -101,8 +104,8 @@ impl Name {
         fnv1a(self.text.as_bytes())
     }
 
-    /// The readable part of a file name: the name with `/`, `%` and a leading `.` written as `%2F`, `%25`, `%2E`; or, if that
-    /// is longer than 200 bytes, `%x` and the hash.
+    /// The readable part of a file name: the name with `/`, `%` and a leading `.` written as `%2F`,
+    /// `%25`, `%2E`; or, if that is longer than 200 bytes, `%x` and the hash.
     pub(crate) fn file_stem(&self) -> String {
         let mut stem = String::with_capacity(self.text.len());
         for (at, c) in self.text.char_indices() {

@@ -1,4 +1,5 @@
-//! What named maps and named events have in common: making, finding, holding and letting go of a name.
+//! What named maps and named events have in common: making, finding, holding and letting go of a
+//! name.
 
 use crate::name::{self, Name};
 use crate::sys::dir::{DirLock, Directory, PATIENCE};
@@ -10,9 +11,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::SystemTime;
 
-mod sweep;
+pub(crate) mod sweep;
 
-pub(crate) use sweep::{SeatFile, seat_file};
+pub(crate) use sweep::{seat_file, sometimes as sweep_sometimes};
 
 /// What a name stands for. Both kinds share one name space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,7 +196,13 @@ impl<F: Fn(BorrowedFd<'_>) -> io::Result<()>> Request<'_, F> {
         let file_name = self.file_name();
         let file = prepared.publish(&dir, &lock, &file_name).map_err(|e| {
             let path = dir.path().join(&file_name);
-            Error::from_os(format!("cannot make {}", path.display()), e)
+            let path = path.display();
+            if e.kind() == io::ErrorKind::AlreadyExists {
+                let cause = format!("{path} is in the way, and is none of yours");
+                let cure = "Use another name, or have its owner remove it";
+                return Error::new(ErrorKind::ForeignOwner, cause).with_cure(cure);
+            }
+            Error::from_os(format!("cannot make {path}"), e)
         })?;
         drop(lock);
         sweep::sometimes(&dir);
@@ -265,7 +272,9 @@ fn not_found(kind: Kind, name: &Name) -> Error {
 }
 
 fn exists(kind: Kind, name: &Name, look: Look) -> Error {
-    let holders = process::holders(&[look.id]).remove(&look.id).unwrap_or_default();
+    let file_name = kind.file_name(name);
+    let holders = process::holders(&[(look.id, &file_name)]);
+    let holders = holders.get(&look.id).cloned().unwrap_or_default();
     let mut cause = format!("{} named {name} exists", kind.with_article());
     if !holders.is_empty() {
         let pids: Vec<String> = holders.iter().map(|pid| format!("pid {pid}")).collect();
@@ -315,8 +324,8 @@ pub(crate) fn not_made(e: &io::Error, what: &str, len: u64, dir: Option<&Directo
     }
 }
 
-/// Bytes for a person, in the largest unit of which there are at least three (or which comes out even); what is needed is
-/// rounded up, what there is is rounded down.
+/// Bytes for a person, in the largest unit of which there are at least three (or which comes out
+/// even); what is needed is rounded up, what there is is rounded down.
 fn size_words(bytes: u64, up: bool) -> String {
     const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
     for (unit, shift) in UNITS {

@@ -8,7 +8,7 @@
 //! by then or not, it does not stay asleep. The bell must be a word that the *waker* changes; a sleeper on its own
 //! word would be missed between its look and its sleep.
 
-use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, full_fence};
 
 /// Modes in the two low bits of an arm word; both parked modes are odd.
 pub(crate) const MODE_FUTEX: u64 = 1;
@@ -48,7 +48,7 @@ impl Woken {
 pub(crate) fn published() {
     if !cfg!(twocan_mutant = "no-fence-publish") {
         // SYNC armed: pairs with the fence in Arming::arm.
-        fence(Ordering::SeqCst);
+        full_fence();
     }
 }
 
@@ -57,6 +57,46 @@ pub(crate) fn change(bell: &AtomicU32) {
     if !cfg!(twocan_mutant = "no-bell") {
         // SYNC bell: pairs with the sleeper's read before it arms, and with the compare in the kernel.
         bell.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// Says to this end's own halves that something changed which they must know. The caller wakes who sleeps on `local`
+/// afterwards.
+pub(crate) fn tell(news: &AtomicU64, local: &AtomicU32) {
+    if cfg!(twocan_mutant = "local-before-news") {
+        local.fetch_add(1, Ordering::Release);
+    }
+    // SYNC session-news: pairs with `news`.
+    news.fetch_add(1, Ordering::Release);
+    if !cfg!(twocan_mutant = "no-fence-tell") {
+        // A half that publishes looks at the news behind its own fence: either it sees this, or what it published
+        // is seen by whoever learns of the session from what the caller does next.
+        full_fence();
+    }
+    if !cfg!(any(twocan_mutant = "local-before-news", twocan_mutant = "no-local")) {
+        // SYNC local-word: pairs with `read`. The flag (news) first, then the word, then the wake.
+        local.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// The news: a half whose copies are as old as another value must take new ones.
+#[inline]
+pub(crate) fn news(news: &AtomicU64) -> u64 {
+    // SYNC session-news: pairs with `tell`.
+    news.load(Ordering::Acquire)
+}
+
+/// What a word that will be slept on holds now; read before arming and looking.
+pub(crate) fn read(word: &AtomicU32) -> u32 {
+    // SYNC bell, local-word: pairs with `change` and `tell`.
+    word.load(Ordering::Acquire)
+}
+
+/// The last step of parking: sleeps, unless there is something after all. The second look is the one that counts:
+/// whoever published before it could see the arm did not ring.
+pub(crate) fn sleep_unless(ready: impl FnOnce() -> bool, sleep: impl FnOnce()) {
+    if cfg!(twocan_mutant = "no-second-look") || !ready() {
+        sleep();
     }
 }
 
@@ -74,11 +114,12 @@ impl Arming {
     pub(crate) fn arm(&mut self, word: &AtomicU64, mode: u64) {
         self.sleepers += 1;
         // A value never used before: a waker that remembers an earlier sleep must not take this one for it.
-        self.value = (self.value & !MODE_BITS).wrapping_add(GENERATION) | mode;
+        let next = if cfg!(twocan_mutant = "same-arm") { 0 } else { GENERATION };
+        self.value = (self.value & !MODE_BITS).wrapping_add(next) | mode;
         word.store(self.value, Ordering::Relaxed);
         if !cfg!(twocan_mutant = "no-fence-arm") {
             // SYNC armed: pairs with the fence in published().
-            fence(Ordering::SeqCst);
+            full_fence();
         }
     }
 
@@ -89,7 +130,7 @@ impl Arming {
     /// A sleeper has left.
     pub(crate) fn disarm(&mut self, word: &AtomicU64) {
         self.sleepers -= 1;
-        if self.sleepers == 0 {
+        if self.sleepers == 0 || cfg!(twocan_mutant = "forget-count") {
             self.value &= !MODE_BITS;
             word.store(self.value, Ordering::Relaxed);
         }

@@ -5,6 +5,7 @@ use crate::layout::*;
 use crate::raw;
 use crate::ring::{Memory, MemoryMut};
 use crate::sync::{AtomicU64, Ordering};
+use crate::sys::closer::Shy;
 use crate::sys::fd::Fd;
 use crate::sys::memfd;
 use crate::sys::memory::Mapping;
@@ -44,6 +45,8 @@ pub(crate) struct OwnRegion {
     region: Region,
     /// Behind the last record, padding included. Private to the process: the peer finds its way by the stamps.
     head: AtomicU64,
+    /// One bit for each line of the ring: does a record begin there? Written by the sending half alone.
+    boundaries: Box<[AtomicU64]>,
 }
 
 /// A region of the other seat, or of a predecessor in our own: read-only.
@@ -51,18 +54,21 @@ pub(crate) struct OwnRegion {
 pub(crate) struct PeerRegion(Region);
 
 impl Region {
+    #[inline]
     fn header(&self) -> &Header {
         // SAFETY: the mapping is at least RING_AT bytes long, page-aligned, lives as long as `self`, and the header
         // consists of atomics only, which are valid for any bytes and may change under us.
         unsafe { &*self.mapping.base().as_ptr().cast::<Header>() }
     }
 
+    #[inline]
     fn at(&self, at: usize, len: usize) -> *mut u8 {
         assert!(at + len <= self.shape.capacity as usize, "a copy leaves the ring");
         // SAFETY: the mapping is RING_AT + capacity bytes long, and the line above keeps us inside.
         unsafe { self.mapping.base().as_ptr().add(RING_AT + at) }
     }
 
+    #[inline]
     fn word(&self, at: usize) -> &AtomicU64 {
         debug_assert!(at % 8 == 0);
         // SAFETY: inside the mapping (checked by `at`), aligned to 8 (RING_AT and `at` are), lives as long as
@@ -70,6 +76,7 @@ impl Region {
         unsafe { &*self.at(at, 8).cast::<AtomicU64>() }
     }
 
+    #[inline]
     fn copy_out(&self, at: usize, to: &mut [u8]) {
         // SAFETY: the source range lies inside the mapping (checked by `at`); `to` is ours.
         unsafe { raw::copy_out(self.at(at, to.len()), to) }
@@ -90,9 +97,14 @@ impl OwnRegion {
         identity.id.store(id, Ordering::Relaxed);
         identity.capacity.store(shape.capacity, Ordering::Relaxed);
         identity.start.store(shape.start, Ordering::Relaxed);
-        Ok(OwnRegion { region, head: AtomicU64::new(shape_start) })
+        let words = capacity / LINE / 64;
+        let boundaries = (0..words).map(|_| AtomicU64::new(0)).collect();
+        let own = OwnRegion { region, head: AtomicU64::new(shape_start), boundaries };
+        own.mark(shape_start);
+        Ok(own)
     }
 
+    #[inline]
     pub(crate) fn shape(&self) -> Shape {
         self.region.shape
     }
@@ -105,6 +117,43 @@ impl OwnRegion {
     pub(crate) fn head(&self) -> u64 {
         // SYNC own-head: stored before the stamp that the peer saw before it acknowledged.
         self.head.load(Ordering::Acquire)
+    }
+
+    /// Does a record begin at `position` (or end there, if it is the last)? For positions from the acknowledged one to the
+    /// head. A peer that acknowledges half a record would leave its successor in the middle of payload.
+    pub(crate) fn is_boundary(&self, position: u64) -> bool {
+        let (word, bit) = self.boundary(position);
+        word.load(Ordering::Relaxed) & bit != 0
+    }
+
+    fn boundary(&self, position: u64) -> (&AtomicU64, u64) {
+        let line = (position & (self.region.shape.capacity - 1)) as usize / LINE;
+        (&self.boundaries[line / 64], 1 << (line % 64))
+    }
+
+    /// Only the sending half writes these words: no read-modify-write is needed.
+    fn mark(&self, position: u64) {
+        let (word, bit) = self.boundary(position);
+        word.store(word.load(Ordering::Relaxed) | bit, Ordering::Relaxed);
+    }
+
+    /// No record begins inside the one of `lines` lines at `from`, which does not cross the ring's end.
+    fn clear_inside(&self, from: u64, lines: usize) {
+        let first = (from & (self.region.shape.capacity - 1)) as usize / LINE;
+        let (mut at, end) = (first + 1, first + lines);
+        while at < end {
+            let stop = end.min((at / 64 + 1) * 64);
+            let ones = stop - at;
+            let mask = if ones == 64 { u64::MAX } else { ((1 << ones) - 1) << (at % 64) };
+            let word = &self.boundaries[at / 64];
+            word.store(word.load(Ordering::Relaxed) & !mask, Ordering::Relaxed);
+            at = stop;
+        }
+    }
+
+    /// Touches all of it now. The memory is there already, so nothing can fail that matters.
+    pub(crate) fn populate(&self) {
+        let _ = self.region.mapping.populate(0, self.region.mapping.len(), true);
     }
 
     /// The payload of a reserved record.
@@ -127,12 +176,13 @@ impl OwnRegion {
 impl PeerRegion {
     /// Maps a region that came from elsewhere, after checking that it cannot change its size, cannot be written by
     /// anyone but its owner's existing mapping, and is really there.
-    pub(crate) fn map(fd: Fd, shape: Shape) -> Result<PeerRegion, Violation> {
+    pub(crate) fn map(fd: Shy, shape: Shape) -> Result<PeerRegion, Violation> {
         if !shape.is_sane() {
             return Err(Violation::BadRegion);
         }
         let len = RING_AT + shape.capacity as usize;
-        let mapping = memfd::map_sealed(&fd, len).ok_or(Violation::BadRegion)?;
+        let mapping = memfd::map_sealed(fd.fd(), len).ok_or(Violation::BadRegion)?;
+        let fd = fd.trusted().ok_or(Violation::BadRegion)?;
         let region = Region { mapping, shape, fd };
         let identity = &region.header().identity;
         let same = identity.magic.load(Ordering::Relaxed) == MAGIC
@@ -144,12 +194,18 @@ impl PeerRegion {
         if same { Ok(PeerRegion(region)) } else { Err(Violation::BadRegion) }
     }
 
+    #[inline]
     pub(crate) fn shape(&self) -> Shape {
         self.0.shape
     }
 
     pub(crate) fn fd(&self) -> &Fd {
         &self.0.fd
+    }
+
+    /// Touches all of it now, for reading.
+    pub(crate) fn populate(&self) {
+        let _ = self.0.mapping.populate(0, self.0.mapping.len(), false);
     }
 
     /// The payload bytes where they lie.
@@ -159,6 +215,7 @@ impl PeerRegion {
 }
 
 impl Memory for OwnRegion {
+    #[inline]
     fn header(&self) -> &Header {
         self.region.header()
     }
@@ -169,6 +226,7 @@ impl Memory for OwnRegion {
     fn word(&self, at: usize) -> &AtomicU64 {
         self.region.word(at)
     }
+    #[inline]
     fn copy_out(&self, at: usize, to: &mut [u8]) {
         self.region.copy_out(at, to);
     }
@@ -183,13 +241,19 @@ impl MemoryMut for OwnRegion {
         unsafe { raw::copy_in(from, self.region.at(at, from.len())) }
     }
     #[inline]
-    fn head_moves(&self, head: u64) {
+    fn head_moves(&self, from: u64, head: u64) {
+        let lines = (head.wrapping_sub(from) as usize) / LINE;
+        if lines > 1 {
+            self.clear_inside(from, lines);
+        }
+        self.mark(head);
         // SYNC own-head: pairs with the check of a last acknowledgement, by way of the stamp stored after this.
         self.head.store(head, Ordering::Release);
     }
 }
 
 impl Memory for PeerRegion {
+    #[inline]
     fn header(&self) -> &Header {
         self.0.header()
     }
@@ -203,5 +267,39 @@ impl Memory for PeerRegion {
     #[inline]
     fn copy_out(&self, at: usize, to: &mut [u8]) {
         self.0.copy_out(at, to);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::{Kind, record_size};
+    use crate::ring::{MemoryMut, Producer};
+
+    #[test]
+    fn records_begin_where_they_begin_and_nowhere_else() {
+        let capacity = 64 << 10;
+        let own = OwnRegion::create(capacity, 0u64.wrapping_sub(4096), 7).unwrap();
+        let mut producer = Producer::new(own.shape().start, capacity);
+        let mut begins = vec![own.shape().start];
+        let lengths = [0, 48, 49, 5000, 16000, 64, 8192, 1, 12000, 9000, 16368];
+        for len in lengths.iter().cycle().take(200) {
+            while producer.push(&own, Kind::Data, [&[], &vec![1; *len]]).is_err() {
+                assert!(producer.credit(producer.head()));
+                begins = vec![producer.head()];
+            }
+            begins.push(own.head());
+            let mut at = begins[0];
+            while at != own.head().wrapping_add(LINE as u64) {
+                // Padding begins and ends somewhere, too; its end is the ring's.
+                let wraps = at & (capacity as u64 - 1) == 0;
+                let is = begins.contains(&at);
+                assert!(!is || own.is_boundary(at), "{at:x} is one");
+                assert!(is || wraps || !own.is_boundary(at) || at == own.head(), "{at:x} is none");
+                at = at.wrapping_add(LINE as u64);
+            }
+        }
+        assert_eq!(record_size(0), LINE);
+        own.copy_in(0, &[]);
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::channel::Spin;
 use crate::sync::spin_loop;
-use crate::until::Until;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -23,9 +22,9 @@ impl Spinner {
         Spinner { spin }
     }
 
-    /// True = `ready` said yes (or, if it never sleeps, the wait is over); false = go to sleep.
+    /// True = look again at everything; false = go to sleep.
     #[inline]
-    pub(crate) fn spin(&self, ready: impl Fn() -> bool, until: &Until<'_>) -> bool {
+    pub(crate) fn spin(&self, ready: impl Fn() -> bool) -> bool {
         if self.spin == Spin::Never || one_core() && self.spin == Spin::Adaptive {
             return false;
         }
@@ -38,10 +37,7 @@ impl Spinner {
                 spin_loop();
             }
             if self.spin == Spin::Always {
-                if until.gone().is_some() {
-                    return true;
-                }
-                continue;
+                return true; // the caller looks at everything, also at what `ready` leaves out, and comes again
             }
             let now = Instant::now();
             if now >= *end.get_or_insert(now + BUDGET) {

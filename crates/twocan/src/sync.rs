@@ -9,3 +9,13 @@ pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 pub(crate) use loom::hint::spin_loop;
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+/// The full fence of the wake handshake: the strongest there is, as cheap as the processor has it.
+#[cfg(not(loom))]
+pub(crate) use crate::raw::full_fence;
+
+/// The full fence of the wake handshake.
+#[cfg(loom)]
+pub(crate) fn full_fence() {
+    fence(Ordering::SeqCst);
+}

@@ -9,32 +9,34 @@ use crate::sys::futex::{self, Word};
 use crate::until::Gone;
 use crate::{Cancel, Error, ErrorKind, Result, Until};
 
-/// Something that [`wait_any`] and [`wait_all`] can wait on. *Ready* means: the matching call would not block.
+/// Something that [`wait_any`] and [`wait_all`] can wait on. *Ready* means: the matching call would
+/// not block.
 ///
 /// Implemented by [`Event`](crate::Event), [`Cancel`], [`Receiver`](crate::Receiver) and what
-/// [`Sender::room`](crate::Sender::room), [`acknowledged_past`](crate::Sender::acknowledged_past) and
-/// `peer_change` return. Sealed: other types cannot implement it.
+/// [`Sender::room`](crate::Sender::room), [`acknowledged_past`](crate::Sender::acknowledged_past)
+/// and `peer_change` return. Sealed: other types cannot implement it.
 pub trait Waitable: Source {}
 impl<T: Source + ?Sized> Waitable for T {}
 
-/// Which object a source stands for: two equal identities are the same object. Ordered; `wait_all` takes
-/// auto-reset events in this order in every process.
+/// Which object a source stands for: two equal identities are the same object. Ordered; `wait_all`
+/// takes auto-reset events in this order in every process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity(pub(crate) u64, pub(crate) u64);
 
-/// The inner side of [`Waitable`]. One wait: `begin` once; then again and again { `prepare`, (fence), `ready`,
-/// sleep on the words, `disarm` }.
+/// The inner side of [`Waitable`]. One wait: `begin` once; then again and again { `prepare`,
+/// (fence), `ready`, sleep on the words, `disarm` }.
 ///
 /// Sealed by living in a private module.
 pub trait Source {
     /// Called once when the wait begins; the result is handed to every later look of this wait.
     fn begin(&self) -> Result<u64>;
-    /// Appends the words to sleep on with the values they have now, then arms (says to the waker that a sleeper
-    /// may come). The caller makes a full fence afterwards and looks again.
+    /// Appends the words to sleep on with the values they have now, then arms (says to the waker
+    /// that a sleeper may come). The caller makes a full fence afterwards and looks again.
     fn prepare(&self, words: &mut Vec<Word>);
     /// Would the matching call not block? Takes nothing.
     fn ready(&self, begun: u64) -> bool;
-    /// Takes what `ready` saw; false = somebody else was faster. For sources that nothing is taken from: `ready`.
+    /// Takes what `ready` saw; false = somebody else was faster. For sources that nothing is taken
+    /// from: `ready`.
     fn take(&self, begun: u64) -> bool {
         self.ready(begun)
     }
@@ -44,8 +46,9 @@ pub trait Source {
     fn consumes(&self) -> bool {
         false
     }
-    /// For `wait_all`: is it ready at this very moment (not: was it since the wait began)? Two equal answers mean that it
-    /// was ready all the time between. 0 for ever is right for what nobody else can take away.
+    /// For `wait_all`: is it ready at this very moment (not: was it since the wait began)? Two
+    /// equal answers mean that it was ready all the time between. 0 for ever is right for what
+    /// nobody else can take away.
     fn snapshot(&self, begun: u64) -> Option<u64> {
         self.ready(begun).then_some(0)
     }
@@ -55,7 +58,8 @@ pub trait Source {
     fn identity(&self) -> Identity;
 }
 
-/// Identities that are addresses of this process stand behind this first number; files have their device there.
+/// Identities that are addresses of this process stand behind this first number; files have their
+/// device there.
 pub(crate) const LOCAL: u64 = u64::MAX;
 
 impl Source for Cancel {
@@ -76,8 +80,8 @@ impl Source for Cancel {
     }
 }
 
-/// Waits until one of `objects` is ready, and takes from that one alone: the lowest index, if there are several. `None` = the
-/// time was up. A wait whose time is up already still looks once.
+/// Waits until one of `objects` is ready, and takes from that one alone: the lowest index, if there
+/// are several. `None` = the time was up. A wait whose time is up already still looks once.
 ///
 /// # Errors
 /// `Cancelled`; `InvalidInput` for an empty slice; `Forked` in a forked child.
@@ -142,8 +146,9 @@ fn sleep_until<T>(
         if let Some(cancel) = until.cancel() {
             cancel.prepare(&mut words);
         }
-        // SYNC wait-armed: the wakers publish, fence, and look whether somebody has armed; here it is armed, fenced, and looked
-        // whether something was published. One of the two sees the other.
+        // SYNC armed: the wakers publish, fence, and look whether somebody has armed; here it
+        // is armed, fenced, and looked whether something was published. One of the two sees the
+        // other.
         fence(Ordering::SeqCst);
         if let Some(found) = look() {
             return Ok(Some(found));

@@ -1,4 +1,5 @@
-//! Named events between real processes: kills at any instant, idleness, kernels without futex_waitv.
+//! Named events between real processes: kills at any instant, idleness, kernels without
+//! futex_waitv.
 
 mod support;
 
@@ -21,7 +22,7 @@ fn child() {
         ["waits", name] => {
             let event = Event::open_existing(name).unwrap();
             say("waiting");
-            while event.wait_until(LONG).unwrap() {
+            while event.wait_until(Until::FOREVER).unwrap() {
                 say("got it");
             }
         }
@@ -51,7 +52,8 @@ fn child() {
             let events: Vec<Event> = (0..count).map(open).collect();
             let list: Vec<&dyn Waitable> = events.iter().map(|e| e as &dyn Waitable).collect();
             say("waiting");
-            while let Some(at) = wait_any(&list, LONG).unwrap() {
+            // A time-out would look once more and hide that nobody woke it: none here.
+            while let Some(at) = wait_any(&list, Until::FOREVER).unwrap() {
                 say(&at.to_string());
             }
         }
@@ -59,7 +61,7 @@ fn child() {
             let open = |i| Event::open_existing(&format!("{name}-{i}")).unwrap();
             let events: Vec<Event> = (0..2).map(open).collect();
             say("waiting");
-            assert!(wait_all(&[&events[1], &events[0]], LONG).unwrap());
+            assert!(wait_all(&[&events[1], &events[0]], Until::FOREVER).unwrap());
             say("got all");
             stay();
         }
@@ -111,6 +113,7 @@ fn an_event_dies_with_a_killed_holder() {
 /// A thread of this process that waits again and again, and counts.
 struct Survivor {
     got: Arc<AtomicU64>,
+    tid: i32,
     stop: Cancel,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -119,12 +122,19 @@ impl Survivor {
     fn start(event: &Event) -> Survivor {
         let (got, stop) = (Arc::new(AtomicU64::new(0)), Cancel::new());
         let (count, cancel, event) = (got.clone(), stop.clone(), event.try_clone().unwrap());
+        let (tell, told) = mpsc::channel();
         let thread = thread::spawn(move || {
+            // SAFETY: no arguments, no memory.
+            tell.send(unsafe { libc::gettid() }).unwrap();
             while event.wait_until(&cancel).is_ok() {
                 count.fetch_add(1, Ordering::SeqCst);
             }
         });
-        Survivor { got, stop, thread: Some(thread) }
+        Survivor { got, tid: told.recv().unwrap(), stop, thread: Some(thread) }
+    }
+
+    fn until_asleep(&self) {
+        support::until_asleep(std::process::id(), self.tid as u32);
     }
 
     fn got(&self) -> u64 {
@@ -139,50 +149,40 @@ impl Drop for Survivor {
     }
 }
 
-/// Story: two wait for one auto-reset event. It is set, and one of them is killed about then. Legal: the other one goes; or the
-/// killed one had taken the signal, and the event is not set. Illegal: the event is set, and the other one sleeps.
+/// Story: two wait for one auto-reset event. It is set, and one of them is killed about then.
+/// Legal: the other one goes; or the killed one had taken the signal, and the event is not set.
+/// Illegal: the event is set, and the other one sleeps.
 #[test]
 fn a_killed_waiter_loses_nobody_elses_signal() {
     let name = unique("victim");
     let event = Event::create_new(&name, Reset::Auto).unwrap();
-    let survivor = Survivor::start(&event);
     let mut taken_along = 0;
     for trial in 0..KILLS {
         let mut victim = Child::start("waits once", &[&name]);
         victim.expect("waiting");
-        if trial % 4 == 0 {
-            // Asleep, most likely.
-            thread::sleep(Duration::from_millis(2));
-        }
-        let before = survivor.got();
-        let kill = |victim: Child| {
+        victim.until_asleep();
+        // After the victim, so that the kernel wakes the victim first.
+        let survivor = Survivor::start(&event);
+        survivor.until_asleep();
+        if trial % 2 == 0 {
             // SAFETY: kills a child of ours, which is waited for below.
             unsafe { libc::kill(victim.pid() as i32, libc::SIGKILL) };
-            victim
-        };
-        if trial % 2 == 0 {
-            let victim = kill(victim);
             event.set().unwrap();
-            victim.kill();
         } else {
             event.set().unwrap();
             spin(trial * 97 % 20_000);
-            victim.kill();
         }
-        let mut patience = 0;
-        while survivor.got() == before && patience < 100 {
-            thread::sleep(Duration::from_millis(1));
-            patience += 1;
-        }
-        if survivor.got() == before {
+        victim.kill();
+        // Nobody sets it any more; whoever was woken is not asleep.
+        survivor.until_asleep();
+        if survivor.got() == 0 {
             assert!(!event.try_wait().unwrap(), "trial {trial}: it is set, and a waiter sleeps");
             taken_along += 1;
+            event.set().unwrap();
+            eventually("the survivor still wakes", || survivor.got() == 1);
         }
     }
     assert!(taken_along < KILLS, "the survivor never got one");
-    let before = survivor.got();
-    event.set().unwrap();
-    eventually("the survivor still wakes", || survivor.got() > before);
 }
 
 fn spin(nanos: u64) {
@@ -192,7 +192,8 @@ fn spin(nanos: u64) {
     }
 }
 
-/// Story: a process sets an event as fast as it can and is killed in the middle. Afterwards nobody sleeps beside a set event.
+/// Story: a process sets an event as fast as it can and is killed in the middle. Afterwards nobody
+/// sleeps beside a set event.
 #[test]
 fn a_killed_setter_leaves_nothing_or_everything() {
     let name = unique("setter");
@@ -204,15 +205,7 @@ fn a_killed_setter_leaves_nothing_or_everything() {
         spin(trial * 7_919 % 500_000);
         setter.kill();
         // The survivor takes what is left, then sleeps.
-        let mut before = survivor.got();
-        loop {
-            thread::sleep(Duration::from_millis(2));
-            let now = survivor.got();
-            if now == before {
-                break;
-            }
-            before = now;
-        }
+        survivor.until_asleep();
         assert!(!event.try_wait().unwrap(), "trial {trial}: it is set, and a waiter sleeps");
     }
     assert!(survivor.got() > KILLS);
@@ -286,7 +279,8 @@ fn who_waits_does_not_run() {
     }
 }
 
-/// Three threads wait for one, twenty, and two hundred and fifty events; this one looks how often all others ran in a second.
+/// Three threads wait for one, twenty, and two hundred and fifty events; this one looks how often
+/// all others ran in a second.
 fn idles() {
     let (stop, (tell, told)) = (Cancel::new(), mpsc::channel());
     let waiters: Vec<_> = [1, 20, 250]
@@ -343,7 +337,8 @@ fn switches() -> (u64, u64) {
 #[test]
 fn a_signal_handler_does_not_end_a_wait() {
     extern "C" fn nothing(_: libc::c_int) {}
-    // SAFETY: a handler that does nothing, without SA_RESTART, for a signal that nobody else here uses.
+    // SAFETY: a handler that does nothing, without SA_RESTART, for a signal that nobody else here
+    // uses.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;

@@ -120,7 +120,8 @@ fn a_map_outlives_its_maker_with_its_last_holder() {
     reader.expect("still here");
     reader.finish();
     let error = MemoryMap::create_new(&name, 1).unwrap_err();
-    assert_eq!(error.holders().len(), 1);
+    // (Another test's child may show our descriptors too, until it has started its program.)
+    assert!(error.holders().iter().any(|h| h.pid() == Some(std::process::id())));
     drop(view);
     assert_eq!(kind(MemoryMap::open_existing(&name)), ErrorKind::NotFound);
 }
@@ -356,7 +357,7 @@ fn what_there_is_can_be_listed() {
     let (a, b) = (find(&map_name), find(&event_name));
     assert_eq!((a.kind, a.len), (twocan::ListedKind::Map, Some(123)));
     assert_eq!((b.kind, b.len), (twocan::ListedKind::Event, None));
-    assert_eq!(a.holders, [std::process::id()]);
+    assert!(a.holders.contains(&std::process::id()));
     drop((map, event));
     let gone = |l: &[twocan::Listed]| l.iter().all(|l| !l.name.starts_with(&name));
     eventually("both are gone from the list", || gone(&twocan::list().unwrap()));

@@ -1,4 +1,5 @@
-//! Named objects and what surrounds them: full disks, forks, children that inherit, directories of others, other users.
+//! Named objects and what surrounds them: full disks, forks, children that inherit, directories of
+//! others, other users.
 
 mod support;
 
@@ -263,6 +264,24 @@ fn the_variable_moves_the_directory() {
 }
 
 #[test]
+fn a_directory_with_files_of_others_is_left_alone() {
+    let dir = TempDir::new("project");
+    std::fs::set_permissions(&dir.0, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let source_map = dir.0.join("app.js.map");
+    std::fs::write(&source_map, "{}").unwrap();
+    let text = ask_in(&dir.0, "makes", "x");
+    assert_eq!(
+        text,
+        format!(
+            "{} holds other files, such as app.js.map. Set TWOCAN_DIR to a directory of its own; \
+             it need not exist.",
+            dir.0.display()
+        )
+    );
+    assert!(source_map.exists());
+}
+
+#[test]
 fn directories_that_others_can_change_are_refused() {
     let dir = TempDir::new("foreign");
     let real = dir.0.join("real");
@@ -296,6 +315,7 @@ fn directories_that_others_can_change_are_refused() {
 fn links_and_pipes_in_the_place_of_objects_are_refused() {
     let dir = TempDir::new("links");
     std::fs::set_permissions(&dir.0, std::fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(ask_in(&dir.0, "makes", "first"), "ok");
     std::fs::write(dir.0.join("target"), "x").unwrap();
     std::os::unix::fs::symlink("target", dir.0.join("link.map")).unwrap();
     let text = ask_in(&dir.0, "opens", "link");

@@ -2,7 +2,7 @@
 
 use super::{Receiver, Sender, Seq};
 use crate::Result;
-use crate::session::{Half, Owner};
+use crate::session::{End, Half, Owner};
 use crate::sys::futex::Word;
 use crate::wait::{Identity, Source};
 use std::sync::Arc;
@@ -13,12 +13,12 @@ const ROOM: u64 = 2;
 const ACKNOWLEDGED: u64 = 3;
 const PEER: u64 = 4;
 
-fn identity(owner: &Owner, what: u64) -> Identity {
-    Identity(what, std::ptr::from_ref(&**owner) as u64)
+fn identity(end: &End, what: u64) -> Identity {
+    Identity(what, std::ptr::from_ref(end) as u64)
 }
 
-fn begin(owner: &Owner) -> Result<u64> {
-    if owner.is_forked() { Err(crate::error::forked()) } else { Ok(0) }
+fn begin(end: &End) -> Result<u64> {
+    if end.is_forked() { Err(crate::error::forked()) } else { Ok(0) }
 }
 
 /// Ready when `recv` would not wait: a message is there (of a long one: its first part), or a departure, or the end
@@ -29,7 +29,7 @@ impl Source for Receiver {
     }
     fn prepare(&self, words: &mut Vec<Word>) {
         self.ack_shared();
-        self.owner().prepare(Half::Receiver, self.live().as_ref(), words);
+        self.owner().prepare_now(Half::Receiver, words);
     }
     fn ready(&self, _: u64) -> bool {
         self.is_ready()
@@ -60,8 +60,7 @@ impl Source for Room<'_> {
         begin(self.sender.owner())
     }
     fn prepare(&self, words: &mut Vec<Word>) {
-        let owner = self.sender.owner();
-        owner.prepare(Half::Sender, owner.tx_view().1.peer.as_ref(), words);
+        self.sender.owner().prepare_now(Half::Sender, words);
     }
     fn ready(&self, _: u64) -> bool {
         self.sender.has_room_now(self.len) || self.sender.has_unreported_departure()
@@ -92,8 +91,7 @@ impl Source for Acknowledged<'_> {
         begin(self.sender.owner())
     }
     fn prepare(&self, words: &mut Vec<Word>) {
-        let owner = self.sender.owner();
-        owner.prepare(Half::Sender, owner.tx_view().1.peer.as_ref(), words);
+        self.sender.owner().prepare_now(Half::Sender, words);
     }
     fn ready(&self, _: u64) -> bool {
         self.sender.is_acknowledged(self.seq)
@@ -111,28 +109,27 @@ impl Source for Acknowledged<'_> {
 /// [`Receiver::peer_change`]. One-shot: make another for the next change.
 #[derive(Debug)]
 pub struct PeerChange {
-    owner: Arc<Owner>,
+    end: Arc<End>,
     seen: (u64, bool),
 }
 
 impl PeerChange {
-    pub(super) fn new(owner: Arc<Owner>) -> PeerChange {
-        let seen = owner.presence();
-        PeerChange { owner, seen }
+    pub(super) fn new(owner: &Owner) -> PeerChange {
+        PeerChange { end: owner.end(), seen: owner.presence() }
     }
 }
 
 impl Source for PeerChange {
     fn begin(&self) -> Result<u64> {
-        begin(&self.owner)
+        begin(&self.end)
     }
     fn prepare(&self, words: &mut Vec<Word>) {
-        self.owner.prepare_local(words);
+        self.end.prepare_local(words);
     }
     fn ready(&self, _: u64) -> bool {
-        self.owner.presence() != self.seen
+        self.end.presence() != self.seen
     }
     fn identity(&self) -> Identity {
-        identity(&self.owner, PEER)
+        identity(&self.end, PEER)
     }
 }

@@ -38,23 +38,24 @@ impl Sender {
         }
         // A departure from before this call is told before anything is written. One during it is not: the message
         // waits for the next reader, and the caller is never left with a message that may come twice.
-        if let Some(why) = self.interruption(until, true) {
+        let deaf = self.take_news();
+        if let Some(why) = self.interruption(until, true, deaf) {
             return Err(why);
         }
         let mut progress =
             Progress { number: 0, first: None, written: 0, epoch: self.view().epoch };
         loop {
+            let deaf = self.take_news();
             if self.is_taken(&progress) {
                 return Ok(self.accepted(progress.number & !1));
             }
-            if let Some(why) = self.interruption(until, false) {
-                let whole = progress.written == message.len();
-                return Err(match why {
-                    SendError::TimedOut | SendError::Cancelled if whole => {
-                        SendError::OutcomeUnknown
-                    }
-                    why => why,
-                });
+            if let Some(why) = self.interruption(until, false, deaf) {
+                let over = matches!(why, SendError::TimedOut | SendError::Cancelled);
+                if over && progress.written == message.len() {
+                    self.accepted(progress.number & !1); // `close` waits for it
+                    return Err(SendError::OutcomeUnknown);
+                }
+                return Err(why);
             }
             self.notice_reader(&mut progress);
             self.look_for_credit()?;

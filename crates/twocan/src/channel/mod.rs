@@ -8,6 +8,8 @@ mod long;
 mod message;
 mod options;
 mod receiver;
+#[cfg(test)]
+mod review;
 mod sender;
 
 pub use bytes::{ByteReader, ByteWriter};
@@ -231,6 +233,9 @@ impl Channel {
     /// `TimedOut`, `Cancelled`; `PeerClosed` if nobody can come any more (a pair or an invitation).
     pub fn wait_peer<'c>(&self, until: impl Into<Until<'c>>) -> Result<PeerInfo> {
         let until = until.into();
+        if self.tx.owner().is_forked() {
+            return Err(crate::error::forked());
+        }
         loop {
             let change = self.tx.peer_change();
             if let Some(peer) = self.peer() {

@@ -1,7 +1,6 @@
 //! How an end is to be.
 
 use super::Channel;
-use crate::layout::{DEFAULT_CAPACITY, DEFAULT_MAX_MESSAGE};
 use crate::session::{self, Wanted};
 use crate::sys::invitation;
 use crate::sys::socket::Connection;
@@ -57,18 +56,7 @@ impl ChannelOptions {
     /// The defaults: both directions, no nick, no label, a ring of 1 MiB, messages up to 64 MiB, adaptive waiting,
     /// the current user only.
     pub fn new() -> ChannelOptions {
-        ChannelOptions {
-            wanted: Wanted {
-                nick: String::new(),
-                label: String::new(),
-                direction: Direction::Both,
-                capacity: DEFAULT_CAPACITY,
-                max_message: DEFAULT_MAX_MESSAGE,
-                sharing: Sharing::CurrentUser,
-                scope: Scope::Session,
-            },
-            spin: Spin::Adaptive,
-        }
+        ChannelOptions { wanted: Wanted::default(), spin: Spin::Adaptive }
     }
 
     /// What the other side is told this end is called; cut at 64 bytes, control characters removed. Default: nothing.
@@ -105,6 +93,13 @@ impl ChannelOptions {
     /// How calls wait.
     pub fn spin(&mut self, spin: Spin) -> &mut Self {
         self.spin = spin;
+        self
+    }
+
+    /// Touches the memory of the rings when an end opens and when a peer comes, so that the first messages do not pay for
+    /// it (about 2 microseconds a page). Default: no.
+    pub fn prefault(&mut self, prefault: bool) -> &mut Self {
+        self.wanted.prefault = prefault;
         self
     }
 

@@ -7,7 +7,7 @@ use crate::layout::{END_FINISHED, END_REASON, FIRST_HEAD, Kind};
 use crate::park::{self, Woken};
 use crate::region::PeerRegion;
 use crate::ring::{Consumer, Memory, Peek, Record, reached};
-use crate::session::{Departed, Front, Half, Owner, RxView, ack_word};
+use crate::session::{Departed, Front, Half, Owner, RxView};
 use crate::spin::Spinner;
 use crate::sync::{AtomicU64, Ordering};
 use crate::sys::futex;
@@ -108,6 +108,7 @@ impl Receiver {
     ///
     /// # Errors
     /// See [`RecvError`]. A departed peer is reported once, after its last message.
+    #[inline]
     pub fn recv(&mut self) -> Result<Message, RecvError> {
         self.recv_until(Until::FOREVER)
     }
@@ -134,7 +135,7 @@ impl Receiver {
     /// `TimedOut`, `Cancelled` (`Empty` if `until` is now), and those of [`recv`](Receiver::recv).
     #[inline]
     pub fn recv_until<'c>(&mut self, until: impl Into<Until<'c>>) -> Result<Message, RecvError> {
-        let found = self.find(&until.into())?;
+        let found = self.find(until)?;
         Ok(self.hand_out(found))
     }
 
@@ -142,6 +143,7 @@ impl Receiver {
     ///
     /// # Errors
     /// As [`recv`](Receiver::recv).
+    #[inline]
     pub fn recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<Seq, RecvError> {
         self.recv_into_until(buffer, Until::FOREVER)
     }
@@ -158,12 +160,13 @@ impl Receiver {
     ///
     /// # Errors
     /// As [`recv_until`](Receiver::recv_until).
+    #[inline]
     pub fn recv_into_until<'c>(
         &mut self,
         buffer: &mut Vec<u8>,
         until: impl Into<Until<'c>>,
     ) -> Result<Seq, RecvError> {
-        let found = self.find(&until.into())?;
+        let found = self.find(until)?;
         let seq = self.seq(&found);
         match &found {
             Found::Record(record) => {
@@ -195,7 +198,7 @@ impl Receiver {
         &mut self,
         until: impl Into<Until<'c>>,
     ) -> Result<Delivery<'_>, RecvError> {
-        let found = self.find(&until.into())?;
+        let found = self.find(until)?;
         Ok(Delivery::new(self, found))
     }
 
@@ -209,18 +212,28 @@ impl Receiver {
         &mut self,
         until: impl Into<Until<'c>>,
     ) -> Result<Incoming, RecvError> {
-        match self.search(&until.into(), true) {
-            Ok(Event::Found(found)) => Ok(Incoming::Message(self.hand_out(found))),
-            Ok(Event::Joined(info)) => Ok(Incoming::Joined(info)),
-            Ok(Event::Departed(Some(info), Departed::Closed)) => Ok(Incoming::Left(info)),
-            Ok(Event::Departed(Some(info), Departed::Died)) => Ok(Incoming::Died(info)),
-            Ok(Event::Departed(_, how)) => Err(departed(how)),
-            Err(RecvError::Finished) => Ok(Incoming::Finished),
-            Err(e) => Err(e),
+        let until = until.into();
+        self.enter()?;
+        loop {
+            return match self.search(&until, true) {
+                Ok(None) => continue,
+                Ok(Some(Event::Found(found))) => Ok(Incoming::Message(self.hand_out(found))),
+                Ok(Some(Event::Joined(info))) => Ok(Incoming::Joined(info)),
+                Ok(Some(Event::Departed(Some(info), how))) if how == Departed::Closed => {
+                    Ok(Incoming::Left(info))
+                }
+                Ok(Some(Event::Departed(Some(info), how))) if how == Departed::Died => {
+                    Ok(Incoming::Died(info))
+                }
+                Ok(Some(Event::Departed(_, how))) => Err(departed(how)),
+                Err(RecvError::Finished) => Ok(Incoming::Finished),
+                Err(e) => Err(e),
+            };
         }
     }
 
     /// Acknowledges what was handed out: a successor will not get it again.
+    #[inline]
     pub fn ack(&mut self) {
         let position = std::mem::take(self.due.position.get_mut());
         if position == 0 || self.owner.is_forked() {
@@ -252,7 +265,7 @@ impl Receiver {
 
     /// Ready when a peer has come or gone since this call.
     pub fn peer_change(&self) -> PeerChange {
-        PeerChange::new(self.owner.clone())
+        PeerChange::new(&self.owner)
     }
 
     /// Reads the messages as one stream of bytes.
@@ -262,21 +275,62 @@ impl Receiver {
 
     // ---- searching --------------------------------------------------------------------------------------
 
+    /// The next message. The way of a plain message that is there, or that comes while we look, is short; everything
+    /// else is `search`. A duration is added to the clock only if there is nothing yet.
     #[inline]
-    fn find(&mut self, until: &Until<'_>) -> Result<Found, RecvError> {
-        match self.search(until, false)? {
-            Event::Found(found) => Ok(found),
-            Event::Departed(_, how) => Err(departed(how)),
-            Event::Joined(_) => unreachable!("only asked for by recv_incoming"),
+    fn find<'c>(&mut self, until: impl Into<Until<'c>>) -> Result<Found, RecvError> {
+        self.enter()?;
+        if let Some(record) = self.at_hand() {
+            return Ok(Found::Record(record));
+        }
+        let until = until.into();
+        loop {
+            match self.search(&until, false)? {
+                None => {}
+                Some(Event::Found(found)) => return Ok(found),
+                Some(Event::Departed(_, how)) => return Err(departed(how)),
+                Some(Event::Joined(_)) => unreachable!("only asked for by recv_incoming"),
+            }
+            if let Some(record) = self.at_hand() {
+                return Ok(Found::Record(record));
+            }
         }
     }
 
+    /// Of every call that asks for the next message.
     #[inline]
-    fn search(&mut self, until: &Until<'_>, joins: bool) -> Result<Event, RecvError> {
+    fn enter(&mut self) -> Result<(), RecvError> {
         if self.owner.is_forked() {
             return Err(RecvError::Forked);
         }
         self.ack();
+        Ok(())
+    }
+
+    /// A whole message in the ring, if nothing else comes first.
+    #[inline]
+    fn at_hand(&mut self) -> Option<Record> {
+        // The flag first, then the look, as in `search`.
+        if self.owner.news() != self.news || self.held.is_some() {
+            return None;
+        }
+        let region = &self.view.inbox.first()?.region;
+        let Peek::Record(record) = self.ring.peek(&**region) else { return None };
+        // SYNC discard
+        let discard = region.header().discard.load(Ordering::Acquire);
+        let plain = record.kind == Kind::Data
+            && discard == 0
+            && record.len as u64 <= self.owner.card.max_message
+            && self.assembly.is_none();
+        if !plain {
+            return None;
+        }
+        self.joined = self.generation;
+        Some(record)
+    }
+
+    /// Looks for anything there can be, and waits once. `None` = look again.
+    fn search(&mut self, until: &Until<'_>, joins: bool) -> Result<Option<Event>, RecvError> {
         let mut skipped = 0u32;
         loop {
             // The flag first, then the look, then the report: what is known to be gone now has written its last.
@@ -284,24 +338,26 @@ impl Receiver {
                 self.refresh();
             }
             if let Some(info) = self.newly_joined(joins) {
-                return Ok(Event::Joined(info));
+                return Ok(Some(Event::Joined(info)));
             }
             if self.held.is_some() {
-                return Ok(Event::Found(Found::Long));
+                return Ok(Some(Event::Found(Found::Long)));
             }
             match self.look() {
                 Look::Found(found) => {
                     self.joined = self.generation;
-                    return Ok(Event::Found(found));
+                    return Ok(Some(Event::Found(found)));
                 }
                 Look::Bad(violation) => return Err(self.violation(violation)),
                 Look::Skipped => {
                     skipped += 1;
-                    if !skipped.is_multiple_of(64) || until.gone().is_none() {
+                    // An honest ring holds fewer records than lines; a hostile one may go on for ever.
+                    let patient = skipped as usize <= self.ring.lines() && until.is_now();
+                    if patient || skipped % 64 != 0 || until.gone().is_none() {
                         continue;
                     }
                 }
-                Look::Left(info, how) => return Ok(Event::Departed(info, how)),
+                Look::Left(info, how) => return Ok(Some(Event::Departed(info, how))),
                 Look::Finished => return Err(RecvError::Finished),
                 Look::Nothing => {}
             }
@@ -316,6 +372,7 @@ impl Receiver {
                 });
             }
             self.pause(until);
+            return Ok(None);
         }
     }
 
@@ -328,6 +385,7 @@ impl Receiver {
         Some(met)
     }
 
+    #[inline]
     fn front(&self) -> Option<&Front> {
         self.view.inbox.first()
     }
@@ -336,11 +394,11 @@ impl Receiver {
     #[inline]
     fn look(&mut self) -> Look {
         let Some(front) = self.view.inbox.first() else {
-            return match self.view.departure {
-                // Without a name nobody comes any more: said again at each call.
-                Some((_, how)) if self.view.alone_for_ever => Look::Left(None, how),
-                _ => Look::Nothing,
-            };
+            if !self.view.alone_for_ever {
+                return Look::Nothing;
+            }
+            // Without a name nobody comes any more: said again at each call.
+            return Look::Left(None, self.view.departure.map_or(Departed::Closed, |(_, how)| how));
         };
         match self.ring.peek(&*front.region) {
             Peek::Record(record) => self.take(record),
@@ -494,12 +552,12 @@ impl Receiver {
         // `taken` speaks of the region that `ack` names: cleared before `ack` names another.
         let progress = &self.owner.own.header().progress;
         progress.taken.store(0, Ordering::Release);
-        // SYNC acknowledged
-        progress.ack.store(ack_word(self.generation, start), Ordering::Release);
+        progress.acknowledge(self.generation, start);
     }
 
     // ---- handing out and acknowledging ------------------------------------------------------------------
 
+    #[inline]
     pub(super) fn seq(&self, found: &Found) -> Seq {
         let region = self.view.inbox.first().map_or(0, |f| f.region.shape().id);
         let position = match (found, &self.held) {
@@ -521,7 +579,9 @@ impl Receiver {
     }
 
     /// Copies part of a record; the range lies inside it.
+    #[inline]
     pub(super) fn copy(&self, record: &Record, at: usize, to: &mut [u8]) {
+        assert!(!self.owner.is_forked(), "a delivery does not survive fork");
         if let Some(front) = self.front() {
             front.region.copy_out(record.payload_at + at, to);
         }
@@ -529,7 +589,8 @@ impl Receiver {
 
     /// The bytes of a record where they lie.
     pub(super) fn bytes_of(&self, record: &Record) -> Option<*const [u8]> {
-        self.front().map(|front| front.region.payload(record.payload_at, record.len))
+        let front = self.front().filter(|_| !self.owner.is_forked())?;
+        Some(front.region.payload(record.payload_at, record.len))
     }
 
     #[inline]
@@ -600,8 +661,7 @@ impl Receiver {
         }
         // SYNC read-position: pairs with the watcher, which hands it to a newcomer.
         front.read.store(position, Ordering::Release);
-        // SYNC acknowledged: the copies above are done before the sender may overwrite.
-        progress.ack.store(ack_word(self.generation, position), Ordering::Release);
+        progress.acknowledge(self.generation, position);
     }
 
     /// The same for a wait on `&self`: several threads may come here at once, and store the same.
@@ -664,7 +724,7 @@ impl Receiver {
             }
             return self.is_finished(front, ring.position());
         }
-        view.inbox.is_empty() && view.alone_for_ever && view.departure.is_some()
+        view.inbox.iter().all(|front| front.gone.is_some()) && view.alone_for_ever
     }
 
     /// Has the owner of `front` finished sending at `position`, and has that not been reported?
@@ -676,13 +736,7 @@ impl Receiver {
             && end & !END_REASON == position
     }
 
-    /// The live peer on whose bell this half sleeps, if it reads that peer's region now.
-    pub(super) fn live(&self) -> Option<Arc<PeerRegion>> {
-        self.owner.rx_view().1.live
-    }
-
     fn pause(&mut self, until: &Until<'_>) {
-        let live = self.view.live.clone();
         let look = |rx: &Receiver| {
             if rx.owner.news() != rx.news {
                 return true;
@@ -694,16 +748,19 @@ impl Receiver {
             rx.owner.news() != rx.news
                 || rx.front().is_some_and(|front| rx.ring.ready(&*front.region))
         };
-        if live.is_some() && self.spinner.spin(|| spin(self), until) {
+        if self.view.live.is_some() && self.spinner.spin(|| spin(self)) {
             return;
         }
         let mut words = std::mem::take(&mut self.words);
         words.clear();
-        self.owner.prepare(Half::Receiver, live.as_ref(), &mut words);
+        self.owner.prepare(Half::Receiver, self.view.live.as_ref(), &mut words);
         until.cancel().into_iter().for_each(|c| words.push(futex::Word::local(c.word(), 0)));
-        if !look(self) || cfg!(twocan_mutant = "no-second-look") {
-            futex::wait(&words, until.deadline());
-        }
+        park::sleep_unless(
+            || look(self),
+            || {
+                futex::wait(&words, until.deadline());
+            },
+        );
         self.owner.disarm(Half::Receiver);
         self.words = words;
     }

@@ -230,6 +230,9 @@ impl Sender {
     /// How far the other side's application has acknowledged, as far as is known now: every message of this end whose
     /// position is not behind that of the result. To ask for one message: [`is_acknowledged`](Sender::is_acknowledged).
     pub fn acknowledged(&self) -> Option<Seq> {
+        if self.owner.is_forked() {
+            return None;
+        }
         let acked = self.credit_now();
         let shape = self.owner.own.shape();
         let some = self.last.is_some() && acked != shape.start;
@@ -243,6 +246,9 @@ impl Sender {
 
     /// How many of this end's messages are neither acknowledged nor discarded.
     pub fn unacknowledged(&self) -> u64 {
+        if self.owner.is_forked() {
+            return 0;
+        }
         let own = &self.owner.own;
         let acked = self.credit_now();
         let from = self.discarded.filter(|discarded| reached(*discarded, acked)).unwrap_or(acked);
@@ -259,12 +265,15 @@ impl Sender {
     /// Waits until the other side's application has acknowledged `seq`.
     ///
     /// # Errors
-    /// `TimedOut`, `Cancelled`, `ReceiverGone`; a departure, once: the next call waits for the next peer.
+    /// `TimedOut`, `Cancelled`, `ReceiverGone`; a departure, once: the next call waits for the next peer; `ForeignSeq`.
     pub fn wait_acknowledged<'c>(
         &mut self,
         seq: Seq,
         until: impl Into<Until<'c>>,
     ) -> Result<(), SendError> {
+        if seq.region != self.owner.own.shape().id {
+            return Err(SendError::ForeignSeq);
+        }
         self.wait_credit(seq.position.wrapping_add(LINE as u64), &until.into(), true)
     }
 
@@ -272,6 +281,9 @@ impl Sender {
     /// acknowledged. For answers that a new peer has not asked for.
     pub fn discard_unacknowledged(&mut self) -> u64 {
         let count = self.unacknowledged();
+        if self.owner.is_forked() {
+            return 0;
+        }
         // SYNC discard: pairs with the receiver's look before it hands a record out.
         self.owner.own.header().discard.store(self.ring.head() | 1, Ordering::Release);
         self.discarded = Some(self.ring.head());
@@ -300,7 +312,7 @@ impl Sender {
 
     /// Ready when a peer has come or gone since this call.
     pub fn peer_change(&self) -> PeerChange {
-        PeerChange::new(self.owner.clone())
+        PeerChange::new(&self.owner)
     }
 
     /// Writes bytes as messages, one for each `write` of up to [`max_loan`](Sender::max_loan) bytes.
@@ -382,6 +394,9 @@ impl Sender {
 
     /// The acknowledged position as far as is known now; a violation is left for those who may act on it.
     pub(super) fn credit_now(&self) -> u64 {
+        if self.owner.is_forked() {
+            return self.ring.acked(); // the regions are not mapped here
+        }
         let fetched;
         let view = if self.owner.news() == self.news {
             &self.view
@@ -404,16 +419,29 @@ impl Sender {
     /// Looks at the peer's acknowledgement.
     fn take_credit(&mut self) -> Result<(), SendError> {
         let Some(peer) = &self.view.peer else { return Ok(()) };
-        let credit = peer_credit(peer, self.view.generation, self.ring.acked());
-        let good = match credit {
-            Ok(None) => true,
-            Ok(Some(position)) => self.ring.credit(position),
-            Err(()) => false,
+        let (acked, head) = (self.ring.acked(), self.ring.head());
+        let position = match peer_credit(peer, self.view.generation, acked) {
+            Ok(None) => return Ok(()),
+            Ok(Some(position)) => position,
+            Err(()) => return Err(self.violation(Violation::BadAcknowledgement)),
         };
-        if !good {
+        let sent = position.wrapping_sub(acked) <= head.wrapping_sub(acked);
+        if !sent || !self.owner.own.is_boundary(position) {
             return Err(self.violation(Violation::BadAcknowledgement));
         }
-        self.owner.credited(self.ring.acked());
+        if position != acked {
+            // Told before it is used: if the session has ended, a successor starts at what its end saw, and a
+            // peer that goes on raising its word must not make us overwrite that.
+            self.owner.credited(position);
+            if self.owner.news() != self.news {
+                return Ok(());
+            }
+            let _ = self.ring.credit(position);
+        }
+        if self.view.predecessors {
+            self.view.predecessors = false;
+            self.owner.predecessors_read();
+        }
         Ok(())
     }
 
@@ -432,6 +460,7 @@ impl Sender {
     }
 
     pub(super) fn publish_loan(&mut self, kind: Kind, slot: Slot, len: usize) -> Seq {
+        assert!(!self.owner.is_forked(), "a loan does not survive fork");
         self.ring.publish(&self.owner.own, kind, len);
         let seq = self.accepted(slot.position);
         self.announce();
@@ -440,10 +469,12 @@ impl Sender {
     }
 
     pub(super) fn loaned(&self, slot: Slot, len: usize) -> &[u8] {
+        assert!(!self.owner.is_forked(), "a loan does not survive fork");
         self.owner.own.payload(slot.payload_at, len)
     }
 
     pub(super) fn loaned_mut(&mut self, slot: Slot, len: usize) -> &mut [u8] {
+        assert!(!self.owner.is_forked(), "a loan does not survive fork");
         // Exclusive: `&mut self` is the only producer of the region, and the slot lies behind its head.
         self.owner.own.payload_mut(slot.payload_at, len)
     }
@@ -460,11 +491,17 @@ impl Sender {
         if self.view.peer.is_some() {
             return None;
         }
-        let (epoch, how) = self.view.departure?;
-        if epoch <= self.reported && !self.view.alone_for_ever {
-            return None;
-        }
-        self.reported = epoch;
+        let how = match self.view.departure {
+            // Without a name nobody comes any more: said again at each call.
+            departure if self.view.alone_for_ever => {
+                departure.map_or(Departed::Closed, |(_, how)| how)
+            }
+            Some((epoch, how)) if epoch > self.reported => {
+                self.reported = epoch;
+                how
+            }
+            _ => return None,
+        };
         Some(match how {
             Departed::Closed => SendError::PeerClosed,
             Departed::Died => SendError::PeerDied,
@@ -481,26 +518,35 @@ impl Sender {
 
     pub(super) fn has_unreported_departure(&self) -> bool {
         let (_, view) = self.owner.tx_view();
-        let new = |(epoch, _)| epoch > self.reported || view.alone_for_ever;
-        view.peer.is_none() && view.departure.is_some_and(new)
-            || view.peer.as_ref().is_some_and(is_deaf)
+        let new = view.departure.is_some_and(|(epoch, _)| epoch > self.reported);
+        match &view.peer {
+            Some(peer) => is_deaf(peer),
+            None => new || view.alone_for_ever,
+        }
     }
 
-    /// What ends a wait of this half, other than what it waits for.
+    /// Flags first, then the look, then the report: takes up the news, and says whether the peer is known to read no
+    /// more. What it acknowledged before that is seen by the look that follows.
+    pub(super) fn take_news(&mut self) -> bool {
+        if self.owner.news() != self.news {
+            self.refresh();
+        }
+        self.view.peer.as_ref().is_some_and(is_deaf)
+    }
+
+    /// What ends a wait of this half, other than what it waits for. `deaf` is what `take_news` said before the look.
     pub(super) fn interruption(
         &mut self,
         until: &Until<'_>,
         departures: bool,
+        deaf: bool,
     ) -> Option<SendError> {
-        if self.owner.news() != self.news {
-            self.refresh();
-        }
         if departures || self.view.alone_for_ever {
             if let Some(departure) = self.departure() {
                 return Some(departure);
             }
         }
-        if self.view.peer.as_ref().is_some_and(is_deaf) {
+        if deaf {
             return Some(SendError::ReceiverGone);
         }
         match until.gone()? {
@@ -511,14 +557,12 @@ impl Sender {
 
     fn wait_for_room(&mut self, len: usize, until: &Until<'_>) -> Result<(), SendError> {
         loop {
-            if self.owner.news() != self.news {
-                self.refresh();
-            }
+            let deaf = self.take_news();
             self.take_credit()?;
             if self.ring.has_room(len) {
                 return Ok(());
             }
-            if let Some(why) = self.interruption(until, true) {
+            if let Some(why) = self.interruption(until, true, deaf) {
                 let now = until.is_now() && why == SendError::TimedOut;
                 return Err(if now { SendError::Full } else { why });
             }
@@ -537,14 +581,12 @@ impl Sender {
             return Err(SendError::Forked);
         }
         loop {
-            if self.owner.news() != self.news {
-                self.refresh();
-            }
+            let deaf = self.take_news();
             self.look_for_credit()?;
             if reached(self.ring.acked(), target) {
                 return Ok(());
             }
-            if let Some(why) = self.interruption(until, departures) {
+            if let Some(why) = self.interruption(until, departures, deaf) {
                 return Err(why);
             }
             self.pause(until, |tx, peer| tx.credit_moved(peer));
@@ -575,16 +617,19 @@ impl Sender {
         let look = |tx: &Sender| {
             tx.owner.news() != tx.news || peer.as_ref().is_some_and(|p| ready(tx, p) || is_deaf(p))
         };
-        if peer.is_some() && self.spinner.spin(|| look(self), until) {
+        if peer.is_some() && self.spinner.spin(|| look(self)) {
             return;
         }
         let mut words = std::mem::take(&mut self.words);
         words.clear();
         self.owner.prepare(Half::Sender, peer.as_ref(), &mut words);
         until.cancel().into_iter().for_each(|c| words.push(futex::Word::local(c.word(), 0)));
-        if !look(self) {
-            futex::wait(&words, until.deadline());
-        }
+        park::sleep_unless(
+            || look(self),
+            || {
+                futex::wait(&words, until.deadline());
+            },
+        );
         self.owner.disarm(Half::Sender);
         self.words = words;
     }
@@ -604,13 +649,7 @@ pub(super) fn peer_credit(
     generation: u32,
     known: u64,
 ) -> Result<Option<u64>, ()> {
-    // SYNC acknowledged: pairs with the receiver's store after it has copied.
-    let word = peer.header().progress.ack.load(Ordering::Acquire);
-    match (word >> 32) as u32 {
-        g if g == generation => Ok(Some(crate::session::expand(known, word as u32))),
-        g if g < generation => Ok(None),
-        _ => Err(()),
-    }
+    peer.header().progress.acknowledged(generation, known)
 }
 
 fn is_deaf(peer: &Arc<PeerRegion>) -> bool {

@@ -4,6 +4,7 @@ use super::words::{self, Words};
 use super::{Event, Reset, Shared};
 use crate::name::Name;
 use crate::named::{self, Kind, Named, Request};
+use crate::sys::files;
 use crate::sys::memory::{Mapping, Protection};
 use crate::sys::object::{self, Permission, Spec};
 use crate::wait::{self, Identity};
@@ -122,12 +123,12 @@ impl EventOptions {
         let inheritable = self.inheritable;
         let spec = Spec { len: words::LEN as u64, allocate: true, permission, inheritable };
         let (reset, set) = (self.reset, self.initially_set);
-        // Before it has a name, so without a lock; the word is in the byte order of the machine, as it is mapped.
+        // Before it has a name, so without a lock; the word is in the byte order of the machine, as
+        // it is mapped.
         let fill = move |file: BorrowedFd<'_>| {
-            rustix::io::pwrite(file, &words::header(reset), 0)?;
+            files::write_at(file, &words::header(reset), 0)?;
             let sets = u32::from(set).to_ne_bytes();
-            rustix::io::pwrite(file, &sets, words::SETS as u64)?;
-            Ok(())
+            files::write_at(file, &sets, words::SETS as u64)
         };
         Ok(Request { kind: Kind::Event, name, spec, write: true, fill })
     }
@@ -141,7 +142,7 @@ impl EventOptions {
                 .with_cure("Another version, or another program, made it. Use another name")
         };
         let mut header = [0; 16];
-        let read = rustix::io::pread(&named, &mut header, 0).map_err(|e| wrong(e.into()))?;
+        let read = files::read_start(&named, &mut header).map_err(wrong)?;
         let identity = object::id_of(&named).map_err(wrong)?;
         if read < header.len() || object::len_of(&named).map_err(wrong)? < words::LEN as u64 {
             return Err(unfit("its file is too short".into()));

@@ -12,6 +12,14 @@ fn unique(what: &str) -> String {
     format!("test-event-{what}-{}-{n}", std::process::id())
 }
 
+/// A wait that was forgotten looks once more when its time is up: it must not last so long.
+fn prompt<T>(wait: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = wait();
+    assert!(start.elapsed() < LONG / 2, "nobody woke it");
+    result
+}
+
 /// Starts `n` threads that wait, and returns when all of them sleep in the kernel.
 fn sleepers(event: &Event, n: usize) -> Vec<thread::JoinHandle<bool>> {
     let (tell, told) = std::sync::mpsc::channel();
@@ -19,7 +27,7 @@ fn sleepers(event: &Event, n: usize) -> Vec<thread::JoinHandle<bool>> {
         let (event, tell) = (event.try_clone().unwrap(), tell.clone());
         thread::spawn(move || {
             tell.send(rustix::thread::gettid()).unwrap();
-            event.wait_timeout(LONG).unwrap()
+            prompt(|| event.wait_timeout(LONG).unwrap())
         })
     };
     let handles = (0..n).map(start).collect();
@@ -133,7 +141,7 @@ fn no_signal_is_taken_twice_and_none_is_lost() {
         .map(|_| {
             let (event, taken) = (event.try_clone().unwrap(), taken.clone());
             thread::spawn(move || {
-                while event.wait_timeout(LONG).unwrap() {
+                while prompt(|| event.wait_timeout(LONG).unwrap()) {
                     if taken.fetch_add(1, O::SeqCst) >= SETS {
                         return;
                     }
@@ -156,6 +164,62 @@ fn no_signal_is_taken_twice_and_none_is_lost() {
         }
     }
     workers.into_iter().for_each(|w| w.join().unwrap());
+}
+
+#[test]
+fn lookers_who_are_held_up_take_nothing_twice() {
+    // Threads that only look, more than there are processors: some are held up between two loads.
+    const SETS: u32 = 20_000;
+    let event = Event::anonymous(Reset::Auto).unwrap();
+    let (taken, stop) = (Arc::new(AtomicU32::new(0)), crate::Cancel::new());
+    let lookers: Vec<_> = (0..6)
+        .map(|_| {
+            let (event, taken, stop) = (event.try_clone().unwrap(), taken.clone(), stop.clone());
+            thread::spawn(move || {
+                while !stop.is_cancelled() {
+                    if event.try_wait().unwrap() {
+                        taken.fetch_add(1, O::SeqCst);
+                    }
+                }
+            })
+        })
+        .collect();
+    let deadline = Instant::now() + Duration::from_millis(1500);
+    for n in 0..SETS {
+        event.set().unwrap();
+        while taken.load(O::SeqCst) <= n {
+            thread::yield_now();
+        }
+        assert_eq!(taken.load(O::SeqCst), n + 1, "taken twice");
+        if Instant::now() > deadline {
+            break;
+        }
+    }
+    stop.cancel();
+    lookers.into_iter().for_each(|l| l.join().unwrap());
+}
+
+#[test]
+fn ping_pong_loses_no_wake() {
+    const ROUNDS: u32 = 20_000;
+    let (ping, pong) =
+        (Event::anonymous(Reset::Auto).unwrap(), Event::anonymous(Reset::Auto).unwrap());
+    let (ping2, pong2) = (ping.try_clone().unwrap(), pong.try_clone().unwrap());
+    let other = thread::spawn(move || {
+        for _ in 0..ROUNDS {
+            assert!(prompt(|| ping2.wait_timeout(LONG).unwrap()));
+            pong2.set().unwrap();
+        }
+    });
+    for round in 0..ROUNDS {
+        // So that the set meets the other one at every step of its falling asleep.
+        for _ in 0..round * 7 % 900 {
+            std::hint::spin_loop();
+        }
+        ping.set().unwrap();
+        assert!(prompt(|| pong.wait_timeout(LONG).unwrap()));
+    }
+    other.join().unwrap();
 }
 
 #[test]

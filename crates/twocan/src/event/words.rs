@@ -22,7 +22,8 @@ pub(super) const SETS: usize = 128;
 const TAKEN: usize = 256;
 const _: () = assert!(SETS % 128 == 0 && TAKEN % 128 == 0 && TAKEN + 128 == LEN, "own lines");
 
-/// The distance of `sets` from `taken` from which a setter pulls `taken` along, so that it never wraps to 0.
+/// The distance of `sets` from `taken` from which a setter pulls `taken` along, so that it never
+/// wraps to 0.
 const FAR: u32 = 1 << 31;
 
 /// What the file holds before the words.
@@ -91,12 +92,13 @@ impl Words {
 
     fn word(&self, at: usize) -> &AtomicU32 {
         assert!(!self.is_forked() && at + 4 <= LEN);
-        // SAFETY: within the mapping (checked by `new`), aligned as the mapping starts on a page, mapped as long as `self`
-        // lives; all who use it use atomics.
+        // SAFETY: within the mapping (checked by `new`), aligned as the mapping starts on a page,
+        // mapped as long as `self` lives; all who use it use atomics.
         unsafe { &*self.mapping.base().as_ptr().add(at).cast() }
     }
 
-    /// Looks at both. Mutant M_LOAD_SETS_FIRST: the other order sees an event as set that is not, and takes twice.
+    /// Looks at both. The other order sees an event as set that is not,
+    /// and takes twice.
     pub(super) fn look(&self) -> Seen {
         // SYNC event-taken: pairs with the compare-exchange in `take`, `reset` and `set`.
         let taken = self.taken().load(Ordering::Acquire);
@@ -108,13 +110,14 @@ impl Words {
     pub(super) fn set(&self) -> std::io::Result<()> {
         let seen = self.look();
         if seen.sets.wrapping_sub(seen.taken) >= FAR {
-            // Mutant NO_PULL. If it fails, somebody else has moved `taken`, and it is near again.
+            // The distance never reaches the wrap, where a set event would look unset. If it fails, somebody else has moved `taken`, and it is near again.
             let _ = self.advance(seen.taken, seen.sets.wrapping_sub(1));
         }
-        // SYNC event-sets: what was written before is seen by whom this lets go. The system call would order it as well.
+        // SYNC event-sets: what was written before is seen by whom this lets go. The system call
+        // would order it as well.
         fence(Ordering::SeqCst);
-        // Mutants M_TWO_STEPS, M_WAKE_ONE: one step, or a death between leaves sleepers beside a set event; all, or the death
-        // of the one who was woken does.
+        // One step, or a death between leaves sleepers beside a
+        // set event; all, or the death of the one who was woken does.
         futex::add_one_and_wake_all(self.sets())
     }
 
@@ -124,7 +127,8 @@ impl Words {
         seen.is_set() && self.advance(seen.taken, seen.sets)
     }
 
-    /// Mutants M_RESET_ONCE, M_RESET_STORE: somebody who takes meanwhile may leave a set that came before this reset.
+    /// Repeated and compared: somebody who takes meanwhile may leave a set that came
+    /// before this reset.
     pub(super) fn reset(&self) {
         loop {
             let seen = self.look();

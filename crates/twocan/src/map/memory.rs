@@ -1,4 +1,5 @@
-//! The raw pointers of a view: all bounds are checked here once more, so that the functions are safe.
+//! The raw pointers of a view: all bounds are checked here once more, so that the functions are
+//! safe.
 
 use super::{Access, Handle};
 use crate::sys::memory::{self, Mapping, Protection};
@@ -113,13 +114,15 @@ impl Memory {
 
     pub(super) fn copy_out(&self, pos: usize, to: &mut [u8]) {
         let from = self.range(pos, to.len());
-        // SAFETY: `range` has checked the shared side; `to` is ours alone, and no part of the mapping.
+        // SAFETY: `range` has checked the shared side; `to` is ours alone, and no part of the
+        // mapping.
         unsafe { raw::copy(from, to.as_mut_ptr(), to.len()) };
     }
 
     pub(super) fn copy_in(&self, pos: usize, from: &[u8]) {
         let to = self.range(pos, from.len());
-        // SAFETY: `range` has checked the shared side, the caller that it may be written; `from` does not change meanwhile.
+        // SAFETY: `range` has checked the shared side, the caller that it may be written; `from`
+        // does not change meanwhile.
         unsafe { raw::copy(from.as_ptr(), to, from.len()) };
     }
 
@@ -132,7 +135,8 @@ impl Memory {
     pub(super) fn read_value<T: FromBytes>(&self, pos: usize) -> T {
         let from = self.range(pos, size_of::<T>());
         let mut value = MaybeUninit::<T>::uninit();
-        // SAFETY: `range` has checked the shared side; every byte of `value` is written, and T is valid for any bytes.
+        // SAFETY: `range` has checked the shared side; every byte of `value` is written, and T is
+        // valid for any bytes.
         unsafe {
             raw::copy(from, value.as_mut_ptr().cast(), size_of::<T>());
             value.assume_init()
@@ -141,13 +145,15 @@ impl Memory {
 
     pub(super) fn atomic_u32(&self, pos: usize) -> &AtomicU32 {
         assert!(self.is_aligned(pos, 4));
-        // SAFETY: in range, aligned, and mapped for writing by the caller's check; lives as long as the mapping.
+        // SAFETY: in range, aligned, and mapped for writing by the caller's check; lives as long as
+        // the mapping.
         unsafe { &*self.range(pos, 4).cast() }
     }
 
     pub(super) fn atomic_u64(&self, pos: usize) -> &AtomicU64 {
         assert!(self.is_aligned(pos, 8));
-        // SAFETY: in range, aligned, and mapped for writing by the caller's check; lives as long as the mapping.
+        // SAFETY: in range, aligned, and mapped for writing by the caller's check; lives as long as
+        // the mapping.
         unsafe { &*self.range(pos, 8).cast() }
     }
 

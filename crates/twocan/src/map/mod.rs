@@ -1,6 +1,8 @@
-//! Named maps of memory, as known from Win32 and .NET; also files and nameless memory, mapped the same way.
+//! Named maps of memory, as known from Win32 and .NET; also files and nameless memory, mapped the
+//! same way.
 //!
-//! A map's bytes are the user's alone: the file under the directory is exactly as long as the map and holds nothing else.
+//! A map's bytes are the user's alone: the file under the directory is exactly as long as the map
+//! and holds nothing else.
 
 mod memory;
 mod options;
@@ -68,14 +70,16 @@ impl Access {
     }
 }
 
-/// Memory that several programs map at once: named, of a file, or anonymous. See [`view`](MemoryMap::view) for its bytes.
+/// Memory that several programs map at once: named, of a file, or anonymous. See
+/// [`view`](MemoryMap::view) for its bytes.
 ///
-/// The name lives as long as any [`MemoryMap`] or [`View`] of it in any process, and goes with the last one, also when that is
-/// killed.
+/// The name lives as long as any [`MemoryMap`] or [`View`] of it in any process, and goes with the
+/// last one, also when that is killed.
 ///
 /// # Platform
-/// Linux: a named map is a file of exactly [`len`](MemoryMap::len) bytes in the directory of names. A program of the same
-/// user that cuts this file short ends those who read the missing part with SIGBUS.
+/// Linux: a named map is a file of exactly [`len`](MemoryMap::len) bytes in the directory of names.
+/// A program of the same user that cuts this file short ends those who read the missing part with
+/// SIGBUS.
 ///
 /// # Examples
 /// ```
@@ -153,7 +157,8 @@ impl MemoryMap {
     /// Makes a new named map of exactly `len` bytes, all zero, for reading and writing.
     ///
     /// # Errors
-    /// `AlreadyExists` (with the holders), `WrongKind`, `InvalidName`, `InvalidInput` for a length of 0, `NoSpace`.
+    /// `AlreadyExists` (with the holders), `WrongKind`, `InvalidName`, `InvalidInput` for a length
+    /// of 0, `NoSpace`.
     ///
     /// # Examples
     /// ```
@@ -167,10 +172,12 @@ impl MemoryMap {
         MemoryMap::options().create_new(name, len)
     }
 
-    /// Opens the map of this name, or makes it; [`was_created`](MemoryMap::was_created) tells which.
+    /// Opens the map of this name, or makes it; [`was_created`](MemoryMap::was_created) tells
+    /// which.
     ///
     /// # Errors
-    /// As [`create_new`](MemoryMap::create_new); `TooSmall` if the existing one is shorter than `len`. A longer one is fine.
+    /// As [`create_new`](MemoryMap::create_new); `TooSmall` if the existing one is shorter than
+    /// `len`. A longer one is fine.
     pub fn create_or_open(name: &str, len: u64) -> Result<MemoryMap> {
         MemoryMap::options().create_or_open(name, len)
     }
@@ -194,7 +201,8 @@ impl MemoryMap {
         MemoryMap::options().from_file(path, None)
     }
 
-    /// Makes a map without a name, for views in this process (and in children, if it is inheritable).
+    /// Makes a map without a name, for views in this process (and in children, if it is
+    /// inheritable).
     ///
     /// # Errors
     /// `InvalidInput` for a length of 0, `NoSpace`.

@@ -3,10 +3,9 @@
 use super::{Access, Backing, Handle, MemoryMap};
 use crate::name::Name;
 use crate::named::{self, Kind, Named, Request};
-use crate::sys::fd::Fd;
 use crate::sys::object::{self, Permission, Spec};
+use crate::sys::{files, memfd};
 use crate::{Error, ErrorKind, Result, Scope, Sharing};
-use rustix::fs::{FileType, MemfdFlags, Mode, OFlags, SealFlags, Stat, fstat};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -114,35 +113,33 @@ impl MapOptions {
         self.named(named)
     }
 
-    /// Maps a file from its start: `len` bytes, to which it grows if it is shorter; `None` = as many as it has.
+    /// Maps a file from its start: `len` bytes, to which it grows if it is shorter; `None` = as
+    /// many as it has.
     ///
     /// # Errors
-    /// What the system says about the file; `InvalidInput` if it is empty or no plain file; `NoSpace`.
+    /// What the system says about the file; `InvalidInput` if it is empty or no plain file;
+    /// `NoSpace`.
     pub fn from_file(&self, path: impl AsRef<Path>, len: Option<u64>) -> Result<MemoryMap> {
         let path = path.as_ref();
         let wrong = |e: io::Error| Error::from_os(format!("cannot map {}", path.display()), e);
-        let access = if self.access.writes_file() { OFlags::RDWR } else { OFlags::RDONLY };
-        let file = self.make(|cloexec| {
-            let flags = access | OFlags::NONBLOCK | cloexec;
-            rustix::fs::open(path, flags, Mode::empty())
-        });
+        let file = files::open_to_map(path, self.access.writes_file(), self.inheritable);
         let file = file.map_err(wrong)?;
-        let stat = fstat(&file).map_err(|e| wrong(e.into()))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        let extent = files::extent(&file).map_err(wrong)?;
+        if !extent.plain {
             let cause = format!("{} is no plain file", path.display());
             return Err(Error::new(ErrorKind::InvalidInput, cause));
         }
-        let has = stat.st_size as u64;
+        let has = extent.len;
         let len = len.unwrap_or(has);
         check_len(len)?;
         let grown = len > has;
         if grown {
             object::set_len(file.as_fd(), len, !self.delay_allocate).map_err(|e| {
-                let _ = rustix::fs::ftruncate(&file, has);
+                files::shrink(&file, has);
                 named::not_made(&e, &format!("the file {}", path.display()), len, None)
             })?;
         }
-        self.map(Backing::File { file, grown }, len, &stat)
+        self.map(Backing::File { file, grown }, len, extent.allocated)
     }
 
     /// As [`MemoryMap::anonymous`].
@@ -152,32 +149,14 @@ impl MapOptions {
     pub fn anonymous(&self, len: u64) -> Result<MemoryMap> {
         check_len(len)?;
         let wrong = |e: io::Error| named::not_made(&e, "the map", len, None);
-        let file = self.make(|cloexec| {
-            let mut flags = MemfdFlags::ALLOW_SEALING;
-            flags.set(MemfdFlags::CLOEXEC, !cloexec.is_empty());
-            rustix::fs::memfd_create("twocan-map", flags)
-        });
+        let file = memfd::create_fixed(len, !self.delay_allocate, self.inheritable);
         let file = file.map_err(wrong)?;
-        object::set_len(file.as_fd(), len, !self.delay_allocate).map_err(wrong)?;
-        let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
-        rustix::fs::fcntl_add_seals(&file, seals).map_err(|e| wrong(e.into()))?;
-        let stat = fstat(&file).map_err(|e| wrong(e.into()))?;
-        self.map(Backing::Anonymous(file), len, &stat)
+        let allocated = files::extent(&file).map_err(wrong)?.allocated;
+        self.map(Backing::Anonymous(file), len, allocated)
     }
 
     fn parse(&self, name: &str) -> Result<Name> {
         Name::parse_with(name, self.scope, &self.sharing)
-    }
-
-    fn make(
-        &self,
-        call: impl FnOnce(OFlags) -> rustix::io::Result<rustix::fd::OwnedFd>,
-    ) -> io::Result<Fd> {
-        if self.inheritable {
-            Ok(Fd::inheritable(call(OFlags::empty())?))
-        } else {
-            Fd::make(|| call(OFlags::CLOEXEC))
-        }
     }
 
     fn request<'a>(
@@ -194,15 +173,14 @@ impl MapOptions {
 
     fn named(&self, named: Named) -> Result<MemoryMap> {
         let wrong = |e| Error::from_os(format!("cannot look at the map {}", named.name()), e);
-        let stat = fstat(&named).map_err(wrong)?;
-        let len = stat.st_size as u64;
-        check_len(len)?;
-        self.map(Backing::Named(named), len, &stat)
+        let extent = files::extent(&named).map_err(wrong)?;
+        check_len(extent.len)?;
+        self.map(Backing::Named(named), extent.len, extent.allocated)
     }
 
-    fn map(&self, backing: Backing, len: u64, stat: &Stat) -> Result<MemoryMap> {
+    fn map(&self, backing: Backing, len: u64, allocated: u64) -> Result<MemoryMap> {
         // Whoever opens a map that its maker has not allocated must be as careful as the maker.
-        let sparse = (stat.st_blocks as u64).saturating_mul(512) < len;
+        let sparse = allocated < len;
         let (access, inheritable) = (self.access, self.inheritable);
         Ok(MemoryMap { handle: Arc::new(Handle { backing, len, access, inheritable, sparse }) })
     }

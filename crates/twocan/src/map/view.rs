@@ -9,9 +9,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, TryFromBytes};
 
 /// A range of a [`MemoryMap`](crate::MemoryMap), mapped. It holds the map, and with it the name.
 ///
-/// All reads and writes are copies. Others may write at the same moment: then a copy holds some bytes from before and some
-/// from after (torn), but nothing worse happens. For words that must not tear use [`atomic_u32`](View::atomic_u32) and
-/// [`atomic_u64`](View::atomic_u64).
+/// All reads and writes are copies. Others may write at the same moment: then a copy holds some
+/// bytes from before and some from after (torn), but nothing worse happens. For words that must not
+/// tear use [`atomic_u32`](View::atomic_u32) and [`atomic_u64`](View::atomic_u64).
 ///
 /// # Examples
 /// ```
@@ -74,7 +74,8 @@ impl View {
         Ok(self.memory.read_value(pos))
     }
 
-    /// Copies a value out and checks it: for types of which not every bit pattern is a value, such as `bool` and enums.
+    /// Copies a value out and checks it: for types of which not every bit pattern is a value, such
+    /// as `bool` and enums.
     ///
     /// # Errors
     /// `InvalidInput` if the bytes are no `T`; `OutOfRange`.
@@ -113,7 +114,8 @@ impl View {
     /// Copies a value, a slice or a `str` in.
     ///
     /// # Errors
-    /// `OutOfRange`; `PermissionDenied` for a view that is for reading only; `NoSpace` for a map that was not allocated.
+    /// `OutOfRange`; `PermissionDenied` for a view that is for reading only; `NoSpace` for a map
+    /// that was not allocated.
     pub fn write<T>(&self, pos: usize, value: &T) -> Result<()>
     where
         T: IntoBytes + Immutable + ?Sized,
@@ -135,7 +137,8 @@ impl View {
         Ok(())
     }
 
-    /// Writes what was stored to the file, and returns when it is there. Nothing to do for named and anonymous maps.
+    /// Writes what was stored to the file, and returns when it is there. Nothing to do for named
+    /// and anonymous maps.
     ///
     /// # Errors
     /// What the system says about the file.
@@ -183,8 +186,8 @@ impl View {
     /// The bytes themselves.
     ///
     /// # Safety
-    /// While the slice lives nobody writes to the range, in any process; the file is not cut short; in a map that was not
-    /// allocated a hole that finds no memory ends the process.
+    /// While the slice lives nobody writes to the range, in any process; the file is not cut short;
+    /// in a map that was not allocated a hole that finds no memory ends the process.
     pub unsafe fn as_slice(&self) -> &[u8] {
         // SAFETY: passed on to the caller.
         unsafe { self.memory.as_slice() }
@@ -193,7 +196,8 @@ impl View {
     /// The bytes themselves, to change them.
     ///
     /// # Safety
-    /// As [`as_slice`](View::as_slice), and nobody reads the range either; the view's access allows stores.
+    /// As [`as_slice`](View::as_slice), and nobody reads the range either; the view's access allows
+    /// stores.
     pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
         // SAFETY: passed on to the caller.
         unsafe { self.memory.as_mut_slice() }

@@ -1,4 +1,5 @@
-//! Removing what crashed programs left under names that nobody asks for again: their memory would stay taken.
+//! Removing what crashed programs left under names that nobody asks for again: their memory would
+//! stay taken.
 
 use crate::name::parse_hash;
 use crate::sys::dir::Directory;
@@ -14,7 +15,7 @@ const REMOVALS_MAX: usize = 64;
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Sweeps, if this process has not done so within the last second.
-pub(super) fn sometimes(dir: &Directory) {
+pub(crate) fn sometimes(dir: &Directory) {
     static LAST: Mutex<Option<Instant>> = Mutex::new(None);
     let now = Instant::now();
     {
@@ -65,7 +66,8 @@ fn remove_if_dead(dir: &Directory, file_name: &str) -> bool {
     true
 }
 
-/// What the name of a channel's seat file says: `ch-<32 hex digits>.<seat>.seat`, beside its socket `ch-<hash>.<seat>`.
+/// What the name of a channel's seat file says: `ch-<32 hex digits>.<seat>.seat`, beside its socket
+/// `ch-<hash>.<seat>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SeatFile<'a> {
     pub(crate) hash: u128,

@@ -1,4 +1,4 @@
-use super::sweep::sweep;
+use super::sweep::{seat_file, sweep};
 use super::*;
 use crate::sys::object::Permission;
 use crate::{Scope, Sharing};

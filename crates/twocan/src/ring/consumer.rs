@@ -6,6 +6,9 @@ use crate::error::Violation;
 use crate::layout::{Kind, RECORD_HEAD, max_payload, record_size, stamp};
 use crate::sync::Ordering;
 
+const PEEK: Ordering =
+    if cfg!(twocan_mutant = "relaxed-stamp-load") { Ordering::Relaxed } else { Ordering::Acquire };
+
 /// A checked record: its payload lies inside the ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Record {
@@ -39,11 +42,18 @@ impl Consumer {
         Consumer { position, capacity: capacity as u64 }
     }
 
+    #[inline]
     pub(crate) fn position(&self) -> u64 {
         self.position
     }
 
+    /// More records than this do not fit into the ring.
+    pub(crate) fn lines(&self) -> usize {
+        self.capacity as usize / crate::layout::LINE
+    }
+
     /// Goes on behind a record that was peeked at.
+    #[inline]
     pub(crate) fn advance(&mut self, record: &Record) {
         self.position = record.next;
     }
@@ -53,7 +63,7 @@ impl Consumer {
     pub(crate) fn ready<M: Memory>(&self, memory: &M) -> bool {
         let at = (self.position & (self.capacity - 1)) as usize;
         // SYNC payload-published
-        memory.word(at).load(Ordering::Acquire) == stamp(self.position)
+        memory.word(at).load(PEEK) == stamp(self.position)
     }
 
     /// Looks at the record here, padding included.

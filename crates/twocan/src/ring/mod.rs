@@ -6,9 +6,14 @@
 
 mod consumer;
 mod producer;
+mod progress;
 
 pub(crate) use consumer::{Consumer, Peek, Record};
 pub(crate) use producer::{Producer, Slot};
+#[cfg(all(test, not(loom)))]
+pub(crate) use progress::ack_word;
+#[cfg(not(loom))]
+pub(crate) use progress::expand;
 
 use crate::layout::Header;
 use crate::sync::AtomicU64;
@@ -28,12 +33,15 @@ pub(crate) trait Memory {
 /// Memory that this process may write.
 pub(crate) trait MemoryMut: Memory {
     fn copy_in(&self, at: usize, from: &[u8]);
-    /// The next stamp makes everything before `head` visible. Told before it, so that nobody can have acknowledged
-    /// what the other threads of this process do not know of.
-    fn head_moves(&self, _head: u64) {}
+    /// The next stamp makes the record from `from` to `head` visible. Told before it, so that nobody can have
+    /// acknowledged what the other threads of this process do not know of.
+    fn head_moves(&self, _from: u64, _head: u64) {}
 }
 
 /// Is `a` at or behind `b` on the way of positions (which wrap)?
 pub(crate) fn reached(a: u64, b: u64) -> bool {
     a.wrapping_sub(b) as i64 >= 0
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -4,6 +4,9 @@ use super::MemoryMut;
 use crate::layout::{Kind, LINE, RECORD_HEAD, head_word, max_payload, record_size, stamp};
 use crate::sync::Ordering;
 
+const PUBLISH: Ordering =
+    if cfg!(twocan_mutant = "relaxed-stamp-store") { Ordering::Relaxed } else { Ordering::Release };
+
 /// There is no room for the record yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Full;
@@ -34,14 +37,17 @@ impl Producer {
         Producer { head: start, acked: start, capacity: capacity as u64, zeroed: None }
     }
 
+    #[inline]
     pub(crate) fn head(&self) -> u64 {
         self.head
     }
 
+    #[inline]
     pub(crate) fn acked(&self) -> u64 {
         self.acked
     }
 
+    #[inline]
     pub(crate) fn max_payload(&self) -> usize {
         max_payload(self.capacity as usize)
     }
@@ -58,11 +64,13 @@ impl Producer {
         true
     }
 
+    #[inline]
     fn offset(&self, position: u64) -> usize {
         (position & (self.capacity - 1)) as usize
     }
 
     /// Bytes that can be published now, keeping one line free.
+    #[inline]
     fn free(&self) -> u64 {
         self.capacity - self.head.wrapping_sub(self.acked) - LINE as u64
     }
@@ -77,6 +85,7 @@ impl Producer {
     /// Finds room for `len` bytes of payload, which must not exceed `max_payload`. Publishes padding first if the
     /// record would cross the ring's end. Padding wakes nobody: a consumer that sleeps in front of it has nothing
     /// to do before the record behind it comes, and then it acknowledges both.
+    #[inline]
     pub(crate) fn reserve<M: MemoryMut>(&mut self, memory: &M, len: usize) -> Result<Slot, Full> {
         debug_assert!(len <= self.max_payload());
         let size = record_size(len) as u64;
@@ -130,10 +139,10 @@ impl Producer {
         }
         let at = self.offset(position);
         memory.word(at + 8).store(head_word(kind, len), Ordering::Relaxed);
-        memory.head_moves(next);
+        memory.head_moves(position, next);
         // SYNC payload-published: pairs with Consumer::ready. Everything above (payload, head word, the zero at the
         // next stamp) is seen by whoever sees this stamp.
-        memory.word(at).store(stamp(position), Ordering::Release);
+        memory.word(at).store(stamp(position), PUBLISH);
         self.head = next;
     }
 

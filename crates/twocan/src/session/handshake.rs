@@ -1,7 +1,7 @@
 //! What the watcher does for an end: notices deaths, answers newcomers, finishes its own HELLO. Nothing here waits;
 //! every step can be repeated, and a kill between any two leaves nothing half-done in the other process.
 
-use super::seat;
+use super::seat::{self, Rebound};
 use super::state::*;
 use super::wire::{Hello, MAX_WIRE, Unusable, Welcome};
 use super::{Departed, End};
@@ -12,7 +12,7 @@ use crate::peer::PeerInfo;
 use crate::region::PeerRegion;
 use crate::ring::Memory;
 use crate::sync::Ordering;
-use crate::sys::fd::Fd;
+use crate::sys::closer::Shy;
 use crate::sys::socket::{self, Connection, Process, Reached, Received};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -23,6 +23,10 @@ const MAX_PENDING: usize = 8;
 /// A connection that has not said HELLO by then is closed. It never decides about a death: a living newcomer that
 /// was only slow connects again.
 const HELLO_LIMIT: Duration = Duration::from_secs(2);
+/// Pause before connecting again to an end whose WELCOME could not be used: a lack of descriptors may pass.
+const LONG_PAUSE: Duration = Duration::from_millis(500);
+/// Rounds of one step; then others get their turn.
+const MAX_ROUNDS: usize = 64;
 /// Pause before connecting again to a full queue, or accepting again without descriptors.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -32,12 +36,13 @@ impl End {
     pub(super) fn step(&self) -> Option<Instant> {
         let mut state = self.lock();
         let state = &mut *state;
-        loop {
+        for _ in 0..MAX_ROUNDS {
             if state.closed {
                 return None;
             }
             let now = Instant::now();
-            let mut moved = self.check_session(state);
+            let mut moved = self.check_seat(state, now);
+            moved |= self.check_session(state);
             moved |= self.check_connecting(state);
             moved |= self.connect_again(state, now);
             moved |= self.accept(state, now);
@@ -47,21 +52,49 @@ impl End {
                 let silent = state.pending.iter().filter(|p| p.hello.is_none());
                 let silent = silent.filter(|_| !state.nameless).map(|p| p.since + HELLO_LIMIT);
                 let again = state.again.map(|(t, _)| t);
-                return silent.chain(again).chain(state.accept_again).min();
+                let later = again.into_iter().chain(state.accept_again).chain(state.rebind_again);
+                return silent.chain(later).min();
             }
         }
+        Some(Instant::now()) // somebody keeps us busy: go on after the others
+    }
+
+    // ---- our seat ---------------------------------------------------------------------------------------
+
+    /// Whoever sweeps the directory takes the names away, not the session; the seat is bound again.
+    fn check_seat(&self, state: &mut State, now: Instant) -> bool {
+        let Some(seat) = &mut state.seat else { return false };
+        let due = state.rebind_again.is_some_and(|t| now >= t);
+        if !seat.was_stirred() && !due {
+            return false;
+        }
+        state.rebind_again = None;
+        match seat.rebind() {
+            Rebound::Unharmed => return false,
+            Rebound::Again => {
+                crate::note!("{}: the directory was swept; seat bound again", self.shown_name());
+                seat.descriptors().for_each(|fd| self.watcher.add(fd, self));
+            }
+            Rebound::Later => state.rebind_again = Some(now + PAUSE),
+            Rebound::Lost => {
+                crate::note!("{}: the directory was swept; the seat is lost", self.shown_name());
+            }
+        }
+        true
     }
 
     // ---- the present session ----------------------------------------------------------------------------
 
     fn check_session(&self, state: &mut State) -> bool {
         let Some(session) = &state.session else { return false };
-        // The socket's end comes earlier than the pidfd's word; a forked child may keep the socket open.
+        // The socket's end comes earlier than the pidfd's word; a forked child may keep the socket open. The pidfd is
+        // asked first: what a dead process had queued is there when the socket is read.
+        let dead = session.process.is_dead();
         let how = match session.connection.recv(MAX_WIRE) {
-            Received::Nothing if session.process.is_dead() => None,
+            Received::Nothing if dead => None,
             Received::Nothing => return false,
             Received::End => None,
-            Received::Message(..) | Received::Oversized => {
+            Received::Message(..) | Received::Oversized | Received::Short => {
                 Some(Departed::Misbehaved(Violation::BadHandshake))
             }
         };
@@ -73,9 +106,12 @@ impl End {
     pub(super) fn end_session(&self, state: &mut State, how: Option<Departed>) {
         let Some(session) = state.session.take() else { return };
         session.connection.shutdown();
+        // First the news, then the last acknowledgement: see `credited`.
+        self.tell();
         let header = session.region.header();
         let mut how = how;
         if !cfg!(twocan_mutant = "no-final-ack") {
+            // SYNC credited
             let acked = self.acked.load(Ordering::Acquire);
             if crate::ring::reached(acked, state.acked) {
                 state.acked = acked;
@@ -83,7 +119,9 @@ impl End {
             // SYNC acknowledged: the ack first, then `taken`, which the peer stored before it.
             let ack = header.progress.ack.load(Ordering::Acquire);
             let taken = header.progress.taken.load(Ordering::Acquire);
-            if let Err(violation) = state.absorb(ack, taken, self.own.head()) {
+            if let Err(violation) =
+                state.absorb(ack, taken, self.own.head(), |at| self.own.is_boundary(at))
+            {
                 how = how.or(Some(Departed::Misbehaved(violation)));
             }
         }
@@ -110,24 +148,39 @@ impl End {
             connecting.said_hello = true;
             if self.say_hello(connecting).is_err() {
                 crate::note!("{}: HELLO could not be queued", self.shown_name());
+                // At a seat the other side closes the silent connection, and it is tried again.
+                if state.nameless {
+                    state.connecting = None;
+                    self.tell();
+                }
             }
             return true;
         }
+        // First whether it is dead, then what it had queued: a WELCOME counts even if its sender died after it.
+        let dead = connecting.process.is_dead();
         let lost = match connecting.connection.recv(MAX_WIRE) {
             Received::Message(bytes, fds) => {
                 let Some(connecting) = state.connecting.take() else { return false };
+                let whom = connecting.whom;
                 if let Err(violation) = self.welcomed(state, connecting, &bytes, fds) {
+                    state.again = whom.map(|whom| (Instant::now() + LONG_PAUSE, whom));
                     self.unwelcome(state, violation);
                 }
                 return true;
             }
-            Received::Nothing => connecting.process.is_dead(),
-            Received::End => true,
+            Received::Nothing => dead,
+            Received::Short => {
+                // It stays queued, whoever dies.
+                state.accept_again = Some(Instant::now() + PAUSE);
+                return false;
+            }
             Received::Oversized => {
+                state.again = connecting.whom.map(|whom| (Instant::now() + LONG_PAUSE, whom));
                 state.connecting = None;
                 self.unwelcome(state, Violation::BadHandshake);
                 return true;
             }
+            Received::End => true,
         };
         if !lost {
             return false;
@@ -165,7 +218,7 @@ impl End {
         state: &mut State,
         connecting: Connecting,
         bytes: &[u8],
-        fds: Vec<Fd>,
+        fds: Vec<Shy>,
     ) -> Result<(), Violation> {
         let welcome = Welcome::decode(bytes).map_err(|_| Violation::BadHandshake)?;
         let due = 2 + welcome.outbox.len() + welcome.inbox.len();
@@ -176,6 +229,9 @@ impl End {
         let mut fds = fds.into_iter();
         let mut next = || fds.next().ok_or(Violation::BadHandshake);
         let (peers_receiver, peers_sender) = (next()?, next()?);
+        if !socket::is_doorbell(&peers_receiver) || !socket::is_doorbell(&peers_sender) {
+            return Err(Violation::BadHandshake);
+        }
         let mut map = |listed: &super::wire::Listed| {
             let region = Arc::new(PeerRegion::map(next()?, listed.shape)?);
             Ok::<_, Violation>((*listed, region))
@@ -196,8 +252,7 @@ impl End {
         if let Some((first, _)) = theirs.first() {
             // SYNC acknowledged: nothing was read before, so the receiving half does not write this word yet. The
             // survivor must find its own knowledge here, should we die without a word.
-            let word = ack_word(first.generation, first.position);
-            self.own.header().progress.ack.store(word, Ordering::Release);
+            self.own.header().progress.acknowledge(first.generation, first.position);
         }
         let last = theirs.len() - 1;
         for (i, (listed, region)) in theirs.into_iter().enumerate() {
@@ -230,7 +285,8 @@ impl End {
                 state.connecting = Some(Connecting::new(connection, process, Some(whom), false));
             }
             Some(Reached::Busy) => state.again = Some((now + PAUSE, whom)),
-            Some(Reached::Free) | None => {}
+            Some(Reached::Free) => {}
+            None => {}
         }
         true
     }
@@ -247,8 +303,10 @@ impl End {
             Ok(None) => false,
             Ok(Some(connection)) => {
                 let process = connection.process();
-                self.register(&connection, &process);
-                state.pending.push(Pending::new(connection, process));
+                if process.is_welcome(seat.sharing()) {
+                    self.register(&connection, &process);
+                    state.pending.push(Pending::new(connection, process));
+                }
                 true
             }
             Err(e) => {
@@ -262,7 +320,7 @@ impl End {
     /// Reads what newcomers say; forgets those that went before they were answered.
     fn check_pending(&self, state: &mut State, now: Instant) -> bool {
         let (before, nameless) = (state.pending.len(), state.nameless);
-        let mut moved = false;
+        let (mut moved, mut short) = (false, false);
         state.pending.retain_mut(|pending| match pending.connection.recv(MAX_WIRE) {
             Received::Nothing => {
                 let silent =
@@ -270,9 +328,13 @@ impl End {
                 !silent && !pending.process.is_dead()
             }
             Received::End | Received::Oversized => false,
+            Received::Short => {
+                short = true;
+                true
+            }
             Received::Message(bytes, fds) if pending.hello.is_none() => {
                 moved = true;
-                match self.read_hello(&bytes, fds) {
+                match self.read_hello(&bytes, fds, nameless) {
                     Ok(hello) => {
                         pending.hello = Some(hello);
                         true
@@ -282,6 +344,9 @@ impl End {
             }
             Received::Message(..) => false,
         });
+        if short {
+            state.accept_again = Some(now + PAUSE);
+        }
         let left = state.pending.len() != before;
         if left && nameless {
             self.tell(); // the only one that could come has gone
@@ -289,8 +354,17 @@ impl End {
         moved || left
     }
 
-    fn read_hello(&self, bytes: &[u8], fds: Vec<Fd>) -> Result<(Hello, Vec<Fd>), Unusable> {
+    fn read_hello(
+        &self,
+        bytes: &[u8],
+        fds: Vec<Shy>,
+        nameless: bool,
+    ) -> Result<(Hello, Vec<Shy>), Unusable> {
         let hello = Hello::decode(bytes)?;
+        // Only an inherited connection needs an introduction; elsewhere the kernel names the newcomer.
+        if hello.own_pidfd && !nameless {
+            return Err(Unusable::Malformed);
+        }
         let due = 3 + usize::from(hello.own_pidfd);
         if fds.len() != due || !self.fits(&hello.card) {
             crate::note!("{}: HELLO refused", self.shown_name());
@@ -333,7 +407,11 @@ impl End {
         else {
             return Err(refuse(Violation::BadHandshake));
         };
-        let process = match fds.next() {
+        if !socket::is_doorbell(&peers_receiver) || !socket::is_doorbell(&peers_sender) {
+            return Err(refuse(Violation::BadHandshake));
+        }
+        // Only a process that we have invited ourselves introduces itself.
+        let process = match fds.next().and_then(Shy::trusted) {
             Some(pidfd) => Process::introduced(pidfd, hello.card.pid, pending.process.uid),
             None => pending.process,
         };
@@ -416,7 +494,7 @@ impl End {
     pub(super) fn register_all(&self) {
         let state = self.lock();
         if let Some(seat) = &state.seat {
-            self.watcher.add(seat.listener().fd(), self);
+            seat.descriptors().for_each(|fd| self.watcher.add(fd, self));
         }
         let pending = state.pending.iter().map(|p| (&p.connection, &p.process));
         let connecting = state.connecting.iter().map(|c| (&c.connection, &c.process));

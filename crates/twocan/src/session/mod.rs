@@ -10,16 +10,16 @@ mod state;
 mod watcher;
 pub(crate) mod wire;
 
-pub(crate) use seat::{Wanted, open};
-pub(crate) use state::{Departed, Front, RxView, TxView, ack_word, expand};
+pub(crate) use seat::{Wanted, open, read_record};
+pub(crate) use state::{Departed, Front, RxView, TxView};
 
 use crate::error::{Error, Result, Violation};
 use crate::layout::{END_FINISHED, END_GOODBYE, END_REASON};
-use crate::park::{Arming, MODE_DOORBELL, Woken, change};
+use crate::park::{self, Arming, MODE_DOORBELL, Woken, change};
 use crate::peer::PeerInfo;
 use crate::region::{OwnRegion, PeerRegion};
 use crate::ring::Memory;
-use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::socket::{Connection, Process};
 use crate::sys::{fork, futex};
 use state::State;
@@ -103,12 +103,7 @@ impl End {
 
     #[inline]
     pub(crate) fn news(&self) -> u64 {
-        // SYNC session-news: pairs with State changes made under the lock and announced by `tell`.
-        self.news.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn local(&self) -> &AtomicU32 {
-        &self.local
+        park::news(&self.news)
     }
 
     /// What the sending half must know, and the news it is as old as.
@@ -124,11 +119,23 @@ impl End {
     }
 
     pub(crate) fn peer(&self) -> Option<PeerInfo> {
+        if self.is_forked() {
+            return None;
+        }
         self.lock().session.as_ref().map(|s| s.info.clone())
     }
 
     pub(crate) fn credited(&self, acked: u64) {
+        // SYNC credited: pairs with `end_session`, which changes the news, fences, and reads this. Either it sees
+        // this credit, or the sending half sees the news and does not use it.
         self.acked.store(acked, Ordering::Release);
+        crate::sync::full_fence();
+    }
+
+    /// The peer acknowledges this end's own region: it is done with those of all predecessors.
+    pub(crate) fn predecessors_read(&self) {
+        let done = std::mem::take(&mut self.lock().outbox);
+        drop(done);
     }
 
     /// The region in front of the inbox is done with: its owner gone, all acknowledged, its departure reported.
@@ -225,14 +232,24 @@ impl End {
 
     /// Peers met so far, and whether one is here.
     pub(crate) fn presence(&self) -> (u64, bool) {
+        if self.is_forked() {
+            return (0, false);
+        }
         let state = self.lock();
         (state.epoch, state.session.is_some())
     }
 
     /// For waits that concern the session only.
     pub(crate) fn prepare_local(&self, words: &mut Vec<futex::Word>) {
-        // SYNC local-word
-        words.push(futex::Word::local(&self.local, self.local.load(Ordering::Acquire)));
+        words.push(futex::Word::local(&self.local, park::read(&self.local)));
+    }
+
+    /// As `prepare`, for a wait that does not compare the news: whoever is the peer now. The local word is read first, so
+    /// that a session which comes after this look wakes the sleeper.
+    pub(crate) fn prepare_now(&self, half: Half, words: &mut Vec<futex::Word>) {
+        words.push(futex::Word::local(&self.local, park::read(&self.local)));
+        let peer = self.lock().session.as_ref().map(|s| s.region.clone());
+        self.prepare(half, peer.as_ref(), words);
     }
 
     /// Appends the words this half sleeps on, and arms. See `park`.
@@ -245,18 +262,19 @@ impl End {
         let mut sleepers = self.sleepers(half);
         if let Some(peer) = peer {
             // Stays mapped while somebody may sleep on its bell.
-            sleepers.kept.push(peer.clone());
+            if !sleepers.kept.iter().any(|kept| Arc::ptr_eq(kept, peer)) {
+                sleepers.kept.push(peer.clone());
+            }
             let header = peer.header();
             let bell = match half {
                 Half::Receiver => &header.bell_rx,
                 Half::Sender => &header.bell_tx,
             };
-            // SYNC bell: pairs with `change`; read before the arm.
-            words.push(futex::Word::shared(bell, bell.load(Ordering::Acquire)));
+            // Before the arm.
+            words.push(futex::Word::shared(bell, park::read(bell)));
         }
-        // SYNC local-word: pairs with `tell`; read before the look.
-        words.push(futex::Word::local(&self.local, self.local.load(Ordering::Acquire)));
-        sleepers.arming.arm(self.arm_word(half), crate::park::MODE_FUTEX);
+        words.push(futex::Word::local(&self.local, park::read(&self.local)));
+        sleepers.arming.arm(self.arm_word(half), park::MODE_FUTEX);
     }
 
     pub(crate) fn disarm(&self, half: Half) {
@@ -269,13 +287,7 @@ impl End {
 
     /// Announces a change of the state to this end's halves. Called under the lock.
     fn tell(&self) {
-        // SYNC session-news
-        self.news.fetch_add(1, Ordering::Release);
-        // A half that publishes looks at the news behind its own fence: either it sees this, or what it published
-        // is seen by whoever learns of the session from what the caller does next.
-        fence(Ordering::SeqCst);
-        // SYNC local-word: the flag (news) first, then the word, then the wake.
-        self.local.fetch_add(1, Ordering::Release);
+        park::tell(&self.news, &self.local);
         futex::wake_all_local(&self.local);
     }
 
@@ -295,7 +307,7 @@ impl End {
 
     /// After a rare store (end, closed_rx): wakes whoever of the peer may sleep, whatever was woken before.
     fn wake_both_of_peer(&self) {
-        crate::park::published();
+        park::published();
         let peer = self.lock().session.as_ref().map(|s| s.region.clone());
         if let Some(peer) = peer {
             self.wake_receiver(&peer, &mut Woken::default());
@@ -333,6 +345,20 @@ impl End {
         }
     }
 
+    /// Nobody holds what was sent, and it goes with this end: worth a line in a log.
+    fn warn_of_loss(&self) {
+        if self.is_forked() {
+            return;
+        }
+        let state = self.lock();
+        if state.session.is_none() && state.acked != self.own.head() {
+            crate::note!(
+                "{}: messages that nobody had taken are gone; close() would have waited",
+                self.name.as_deref().unwrap_or("(pair)")
+            );
+        }
+    }
+
     /// Gives the seat back and ends the session. Called once, when the last half goes.
     fn leave(&self) {
         if self.is_forked() {
@@ -354,6 +380,14 @@ impl End {
         }
         state.inbox.clear();
         state.outbox.clear();
+        drop(state);
+        crate::sys::closer::settle();
+    }
+
+    /// For a test: as if there had been so many lives.
+    #[cfg(test)]
+    pub(crate) fn boast(&self, generation: u32) {
+        self.lock().generation = generation;
     }
 
     fn token(&self) -> u64 {
@@ -374,6 +408,13 @@ impl Owner {
     }
 }
 
+impl Owner {
+    /// The end itself, for those who look without keeping it alive.
+    pub(crate) fn end(&self) -> Arc<End> {
+        self.0.clone()
+    }
+}
+
 impl std::ops::Deref for Owner {
     type Target = End;
     fn deref(&self) -> &End {
@@ -385,6 +426,7 @@ impl Drop for Owner {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             self.0.goodbye();
+            self.0.warn_of_loss();
         }
         self.0.leave();
     }
@@ -423,7 +465,7 @@ fn nameless(
     process: Option<Process>,
 ) -> Result<Arc<Owner>> {
     let (own, card) = wanted.make()?;
-    let mut state = State::new(own.shape(), wanted.receives());
+    let mut state = State::new(own.shape(), wanted);
     state.nameless = true;
     let process = process.unwrap_or_else(|| connection.process());
     state.pending.push(state::Pending::new(connection, process));
@@ -437,9 +479,12 @@ fn nameless_newcomer(
     introduce: bool,
 ) -> Result<Arc<Owner>> {
     let (own, card) = wanted.make()?;
-    let mut state = State::new(own.shape(), wanted.receives());
+    let mut state = State::new(own.shape(), wanted);
     state.nameless = true;
     let process = connection.process();
     state.connecting = Some(state::Connecting::new(connection, process, None, introduce));
     Owner::of(End::new(own, card, None, state)?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,9 @@ use super::wire::{Card, MAX_LABEL, MAX_WIRE, SeatRecord, Unusable};
 use super::{End, Owner};
 use crate::channel::Direction;
 use crate::error::{Error, ErrorKind, Mismatch, Result};
-use crate::layout::{LINE, MAX_CAPACITY, MIN_CAPACITY, VERSION};
+use crate::layout::{
+    DEFAULT_CAPACITY, DEFAULT_MAX_MESSAGE, LINE, MAX_CAPACITY, MIN_CAPACITY, VERSION,
+};
 use crate::name::Name;
 use crate::peer::PeerInfo;
 use crate::region::OwnRegion;
@@ -14,6 +16,7 @@ use crate::sys::fd::Fd;
 use crate::sys::files;
 use crate::sys::object::{self, Permission, Spec};
 use crate::sys::socket::{Connection, Listener, Process, Reached};
+use crate::sys::watch::{self, FileWatch};
 use crate::{Scope, Sharing, Until};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -32,8 +35,24 @@ pub(crate) struct Wanted {
     pub(crate) direction: Direction,
     pub(crate) capacity: usize,
     pub(crate) max_message: usize,
+    pub(crate) prefault: bool,
     pub(crate) sharing: Sharing,
     pub(crate) scope: Scope,
+}
+
+impl Default for Wanted {
+    fn default() -> Wanted {
+        Wanted {
+            nick: String::new(),
+            label: String::new(),
+            direction: Direction::Both,
+            capacity: DEFAULT_CAPACITY,
+            max_message: DEFAULT_MAX_MESSAGE,
+            prefault: false,
+            sharing: Sharing::CurrentUser,
+            scope: Scope::Session,
+        }
+    }
 }
 
 impl Wanted {
@@ -60,6 +79,9 @@ impl Wanted {
         // A random beginning: counters wrap in some of the tests of every run, not after centuries.
         let start = start & !(LINE as u64 - 1);
         let own = OwnRegion::create(capacity, start, id)?;
+        if self.prefault {
+            own.populate();
+        }
         let card = Card {
             direction: self.direction,
             max_message: self.max_message as u64,
@@ -78,36 +100,112 @@ pub(crate) struct Seat {
     dir: Directory,
     files: Files,
     number: usize,
+    bound: Bound,
+    /// What is needed to sit down again should somebody sweep the directory.
+    contents: Vec<u8>,
+    sharing: Sharing,
+}
+
+/// What holds a seat.
+#[derive(Debug)]
+struct Bound {
     listener: Listener,
     /// Holds the record's lock, by which a corpse is known when the directory is swept.
     record: Fd,
+    /// Reports when the record loses its name. `None` = the system gave none; then it is not noticed.
+    watch: Option<FileWatch>,
+}
+
+/// What became of a seat whose files somebody removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rebound {
+    /// It has them still.
+    Unharmed,
+    /// They are made again.
+    Again,
+    /// Somebody is opening this name just now: to be tried again.
+    Later,
+    /// Somebody else has taken the seat, or it cannot be made.
+    Lost,
 }
 
 impl Seat {
+    /// Who may come.
+    pub(super) fn sharing(&self) -> &Sharing {
+        &self.sharing
+    }
+
+    /// What the watcher must hear of.
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = &Fd> {
+        let watch = self.bound.watch.as_ref().map(FileWatch::fd);
+        [self.bound.listener.fd()].into_iter().chain(watch)
+    }
+
+    /// Did somebody touch the links of our record since the last look?
+    pub(super) fn was_stirred(&self) -> bool {
+        self.bound.watch.as_ref().is_some_and(FileWatch::stirred)
+    }
+
+    /// If the seat's files are gone (a logout swept the directory), makes them again, where the name would be looked for
+    /// now. The session goes on in any case.
+    pub(super) fn rebind(&mut self) -> Rebound {
+        if !watch::is_nameless(&self.bound.record) {
+            return Rebound::Unharmed;
+        }
+        let Ok(dir) = Directory::open_in(self.dir.scope()) else { return Rebound::Lost };
+        let lock = match dir.try_lock(self.files.hash) {
+            Ok(Some(lock)) => lock,
+            Ok(None) => return Rebound::Later,
+            Err(_) => return Rebound::Lost,
+        };
+        if !matches!(probe(&dir, &self.files, self.number, &self.sharing), Ok(Holder::Nobody)) {
+            return Rebound::Lost;
+        }
+        match bind(&dir, &lock, &self.files, self.number, &self.contents, &self.sharing) {
+            Ok(bound) => {
+                self.bound = bound;
+                self.dir = dir;
+                Rebound::Again
+            }
+            Err(_) => Rebound::Lost,
+        }
+    }
+
     pub(super) fn listener(&self) -> &Listener {
-        &self.listener
+        &self.bound.listener
     }
 
     /// Connects to the other seat if the end with the region `whom` still sits there.
     pub(super) fn reach_other(&self, whom: u64) -> Option<Reached> {
         let other = 1 - self.number;
-        let reached = Connection::reach(self.dir.fd(), &self.files.socket(other)).ok()?;
+        // What cannot be told now (no descriptors left, a record on its way out) is as good as a full queue.
+        let reached = match Connection::reach(self.dir.fd(), &self.files.socket(other)) {
+            Ok(Reached::Free) => return Some(Reached::Free),
+            Ok(reached) => reached,
+            Err(_) => return Some(Reached::Busy),
+        };
         // Read after connecting: whoever takes a seat over writes its record before it listens.
-        let record = self.files.read_record(&self.dir, other).ok()?;
-        (record.card.region.id == whom).then_some(reached)
+        match self.files.read_record(&self.dir, other) {
+            Ok(record) => (record.card.region.id == whom).then_some(reached),
+            Err(_) => Some(Reached::Busy),
+        }
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        if self.record.is_forked() {
+        if self.bound.record.is_forked() {
             return;
+        }
+        if watch::is_nameless(&self.bound.record) {
+            self.bound.listener.shutdown();
+            return; // swept: the names may be somebody else's by now
         }
         // While we still listen nobody else takes the seat, so these files are ours. The record first: whoever finds
         // no socket may make a new record.
         files::unlink(&self.dir, &self.files.record(self.number));
         files::unlink(&self.dir, &self.files.socket(self.number));
-        self.listener.shutdown();
+        self.bound.listener.shutdown();
     }
 }
 
@@ -125,10 +223,18 @@ impl Files {
         format!("ch-{:032x}.{seat}.seat", self.hash)
     }
     fn read_record(&self, dir: &Directory, seat: usize) -> Result<SeatRecord, Unusable> {
-        let bytes =
-            files::read_small(dir, &self.record(seat), MAX_WIRE).ok_or(Unusable::Malformed)?;
-        SeatRecord::decode(&bytes)
+        read(dir, &self.record(seat))
     }
+}
+
+fn read(dir: &Directory, file: &str) -> Result<SeatRecord, Unusable> {
+    let bytes = files::read_small(dir, file, MAX_WIRE).ok_or(Unusable::Malformed)?;
+    SeatRecord::decode(&bytes)
+}
+
+/// The record in a seat's file, for a listing.
+pub(crate) fn read_record(dir: &Directory, file: &str) -> Option<SeatRecord> {
+    read(dir, file).ok()
 }
 
 /// Who sits in a seat.
@@ -198,8 +304,10 @@ fn take_seat(wanted: &Wanted, name: &Name, card: &Card) -> Result<State, Refused
     let dir = Directory::open_in(name.scope())?;
     let files = Files { hash: name.hash128() };
     let lock = dir.lock(files.hash, PATIENCE)?;
-    let (number, listener, record, other) = sit_down(wanted, name, &dir, &lock, &files, card)?;
-    let mut state = State::new(card.region, wanted.receives());
+    let contents = SeatRecord { card: card.clone(), channel: name.as_str().to_owned() }.encode();
+    let (number, other) = choose(name, &dir, &files, card, &wanted.sharing)?;
+    let bound = bind(&dir, &lock, &files, number, &contents, &wanted.sharing)?;
+    let mut state = State::new(card.region, wanted);
     match other {
         Holder::Somebody { connection: Some((connection, process)), record } => {
             let whom = record.as_ref().ok().map(|r| r.card.region.id);
@@ -210,22 +318,22 @@ fn take_seat(wanted: &Wanted, name: &Name, card: &Card) -> Result<State, Refused
         }
         _ => {}
     }
-    state.seat = Some(Seat { dir, files, number, listener, record });
+    drop(lock);
+    crate::named::sweep_sometimes(&dir);
+    let sharing = wanted.sharing.clone();
+    state.seat = Some(Seat { dir, files, number, bound, contents, sharing });
     Ok(state)
 }
 
-fn sit_down(
-    wanted: &Wanted,
+/// A free seat, and who sits in the other.
+fn choose(
     name: &Name,
     dir: &Directory,
-    lock: &DirLock,
     names: &Files,
     card: &Card,
-) -> Result<(usize, Listener, Fd, Holder), Refused> {
-    let mut holders = Vec::new();
-    for seat in 0..2 {
-        holders.push(probe(dir, names, seat)?);
-    }
+    sharing: &Sharing,
+) -> Result<(usize, Holder), Refused> {
+    let mut holders = vec![probe(dir, names, 0, sharing)?, probe(dir, names, 1, sharing)?];
     let free = holders.iter().position(|h| matches!(h, Holder::Nobody));
     let Some(number) = free else { return Err(in_use(name, &holders)) };
     let other = holders.swap_remove(1 - number);
@@ -240,34 +348,42 @@ fn sit_down(
             Err(Unusable::Malformed) => return Err(in_use(name, &[other])),
         }
     }
-    // What a dead holder left.
-    files::unlink(dir, &names.record(number));
-    files::unlink(dir, &names.socket(number));
-    let permission = Permission::of(&wanted.sharing)?;
-    let bytes = SeatRecord { card: card.clone(), channel: name.as_str().to_owned() }.encode();
-    let spec = Spec { len: bytes.len() as u64, allocate: false, permission, inheritable: false };
-    let wrong = |e: std::io::Error| {
-        Error::from_os(format_args!("cannot take a seat in {}", dir.path().display()), e)
+    Ok((number, other))
+}
+
+/// Takes a seat that nobody holds: removes what a dead holder left, writes the record, listens.
+fn bind(
+    dir: &Directory,
+    lock: &DirLock,
+    names: &Files,
+    number: usize,
+    contents: &[u8],
+    sharing: &Sharing,
+) -> Result<Bound> {
+    let (socket, record) = (names.socket(number), names.record(number));
+    let clear = || {
+        files::unlink(dir, &record);
+        files::unlink(dir, &socket);
     };
-    let prepared =
-        object::prepare(dir, &spec, |file| files::write_all(file, &bytes)).map_err(wrong)?;
-    let record = prepared.publish(dir, lock, &names.record(number)).map_err(wrong)?;
-    let bound = Listener::bind(dir.fd(), &names.socket(number)).and_then(|listener| {
-        files::permit(dir, &names.socket(number), &wanted.sharing)?;
-        Ok(listener)
-    });
-    match bound {
-        Ok(listener) => Ok((number, listener, record, other)),
-        Err(e) => {
-            files::unlink(dir, &names.socket(number));
-            files::unlink(dir, &names.record(number));
-            Err(wrong(e).into())
-        }
-    }
+    clear();
+    let permission = Permission::of(sharing)?;
+    let spec = Spec { len: contents.len() as u64, allocate: false, permission, inheritable: false };
+    let make = || {
+        let prepared = object::prepare(dir, &spec, |file| files::write_all(file, contents))?;
+        let held = prepared.publish(dir, lock, &record)?;
+        let listener = Listener::bind(dir.fd(), &socket)?;
+        files::permit(dir, &socket, sharing)?;
+        let watch = FileWatch::on(dir, &record).ok();
+        Ok(Bound { listener, record: held, watch })
+    };
+    make().map_err(|e: std::io::Error| {
+        clear();
+        Error::from_os(format_args!("cannot take a seat in {}", dir.path().display()), e)
+    })
 }
 
 /// Who sits there? Only the kernel says that somebody is dead.
-fn probe(dir: &Directory, names: &Files, seat: usize) -> Result<Holder> {
+fn probe(dir: &Directory, names: &Files, seat: usize, sharing: &Sharing) -> Result<Holder> {
     let reached = Connection::reach(dir.fd(), &names.socket(seat)).map_err(|e| {
         Error::from_os(format_args!("cannot look at a seat in {}", dir.path().display()), e)
     })?;
@@ -276,6 +392,13 @@ fn probe(dir: &Directory, names: &Files, seat: usize) -> Result<Holder> {
         Reached::Busy => None,
         Reached::Connected(connection) => {
             let process = connection.process();
+            if !process.is_welcome(sharing) {
+                let path = dir.path().join(names.socket(seat));
+                let owner = process.owner_name();
+                let cause = format!("{} belongs to user {owner}, not to you", path.display());
+                return Err(Error::new(ErrorKind::ForeignOwner, cause)
+                    .with_cure("Both sides must ask for the same sharing"));
+            }
             if process.is_dead() {
                 return Ok(Holder::Nobody); // a forked child kept the listener
             }

@@ -1,15 +1,14 @@
 //! What an end knows: its session, the two lists of regions, and who waits at its door. No system calls here.
 
 use super::Half;
-use super::seat::Seat;
+use super::seat::{Seat, Wanted};
 use super::wire::{Hello, Listed, MAX_REGIONS};
 use crate::error::Violation;
-use crate::layout::LINE;
 use crate::peer::PeerInfo;
 use crate::region::{PeerRegion, Shape};
-use crate::ring::{Consumer, Memory};
+use crate::ring::{Consumer, Memory, expand};
 use crate::sync::{AtomicU64, Ordering};
-use crate::sys::fd::Fd;
+use crate::sys::closer::Shy;
 use crate::sys::socket::{Connection, Process};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -29,9 +28,9 @@ pub(crate) enum Departed {
 pub(crate) struct Bells {
     /// Polls readable when the peer rings this end's receiver, sender.
     #[allow(dead_code)] // held for the peer; read by pollable handles, which come later
-    pub(crate) own: [Fd; 2],
-    pub(crate) peers_receiver: Fd,
-    pub(crate) peers_sender: Fd,
+    pub(crate) own: [Shy; 2],
+    pub(crate) peers_receiver: Shy,
+    pub(crate) peers_sender: Shy,
 }
 
 impl Bells {
@@ -89,7 +88,7 @@ pub(crate) struct Connecting {
     /// HELLO carries our own pidfd.
     pub(crate) introduce: bool,
     /// Our sides of the doorbells whose other sides went with HELLO.
-    pub(crate) bells: Option<[Fd; 2]>,
+    pub(crate) bells: Option<[Shy; 2]>,
 }
 
 impl Connecting {
@@ -108,7 +107,7 @@ impl Connecting {
 pub(crate) struct Pending {
     pub(crate) connection: Connection,
     pub(crate) process: Process,
-    pub(crate) hello: Option<(Hello, Vec<Fd>)>,
+    pub(crate) hello: Option<(Hello, Vec<Shy>)>,
     pub(crate) since: Instant,
 }
 
@@ -124,12 +123,16 @@ pub(crate) struct State {
     /// Without a name nobody can come after the first peer.
     pub(crate) nameless: bool,
     pub(crate) receives: bool,
+    /// Touch the memory of regions when they come.
+    pub(crate) prefault: bool,
     pub(crate) seat: Option<Seat>,
     pub(crate) connecting: Option<Connecting>,
     /// The earlier end's queue was full, or it cut us off: try again at this time, if it is still that end.
     pub(crate) again: Option<(Instant, u64)>,
-    /// `accept` ran out of descriptors: try again at this time.
+    /// Descriptors ran out: accept and look again at this time.
     pub(crate) accept_again: Option<Instant>,
+    /// The seat's files are gone and its name was locked: try again at this time.
+    pub(crate) rebind_again: Option<Instant>,
     pub(crate) pending: Vec<Pending>,
     pub(crate) session: Option<Session>,
     pub(crate) inbox: VecDeque<Inbound>,
@@ -159,6 +162,8 @@ pub(crate) struct TxView {
     pub(crate) departure: Option<(u64, Departed)>,
     /// Nobody can come any more.
     pub(crate) alone_for_ever: bool,
+    /// Regions of predecessors were still unread.
+    pub(crate) predecessors: bool,
 }
 
 /// The region that the receiving half reads.
@@ -183,15 +188,17 @@ pub(crate) struct RxView {
 }
 
 impl State {
-    pub(crate) fn new(own: Shape, receives: bool) -> State {
+    pub(crate) fn new(own: Shape, wanted: &Wanted) -> State {
         State {
             closed: false,
             nameless: false,
-            receives,
+            receives: wanted.receives(),
+            prefault: wanted.prefault,
             seat: None,
             connecting: None,
             again: None,
             accept_again: None,
+            rebind_again: None,
             pending: Vec::new(),
             session: None,
             inbox: VecDeque::new(),
@@ -222,6 +229,7 @@ impl State {
             taken: self.taken,
             departure: self.departure,
             alone_for_ever: self.alone_for_ever(),
+            predecessors: !self.outbox.is_empty(),
         }
     }
 
@@ -248,7 +256,13 @@ impl State {
 
     /// Takes a peer's acknowledgement into account. `head` is where the own region's records end. Knowledge only
     /// grows: an absent or older acknowledgement changes nothing.
-    pub(crate) fn absorb(&mut self, ack: u64, taken: u64, head: u64) -> Result<(), Violation> {
+    pub(crate) fn absorb(
+        &mut self,
+        ack: u64,
+        taken: u64,
+        head: u64,
+        is_boundary: impl Fn(u64) -> bool,
+    ) -> Result<(), Violation> {
         let (generation, lines) = ((ack >> 32) as u32, ack as u32);
         if generation > self.generation {
             return Err(Violation::BadAcknowledgement);
@@ -263,11 +277,12 @@ impl State {
         }
         self.outbox.retain(|out| {
             let unread = Consumer::new(out.position, out.region.capacity()).ready(&*out.region);
-            out.generation >= generation && unread || out.generation > generation
+            out.generation >= generation && unread
         });
         if generation == self.generation {
             let position = expand(self.acked, lines);
-            if position.wrapping_sub(self.acked) > head.wrapping_sub(self.acked) {
+            let sent = position.wrapping_sub(self.acked) <= head.wrapping_sub(self.acked);
+            if !sent || !is_boundary(position) {
                 return Err(Violation::BadAcknowledgement);
             }
             self.acked = position;
@@ -308,6 +323,9 @@ impl State {
         met: Option<PeerInfo>,
     ) {
         self.other_generation = self.other_generation.max(generation);
+        if self.prefault {
+            region.populate();
+        }
         if self.receives {
             let gone = met.is_none().then_some(Departed::Died);
             let read = Arc::new(AtomicU64::new(position));
@@ -316,13 +334,5 @@ impl State {
     }
 }
 
-/// The position that `lines` (its low 32 bits, in lines) stands for, at or after `known`.
-pub(crate) fn expand(known: u64, lines: u32) -> u64 {
-    let forward = lines.wrapping_sub((known / LINE as u64) as u32);
-    known.wrapping_add(u64::from(forward) * LINE as u64)
-}
-
-/// The acknowledgement word.
-pub(crate) fn ack_word(generation: u32, position: u64) -> u64 {
-    u64::from(generation) << 32 | u64::from((position / LINE as u64) as u32)
-}
+#[cfg(test)]
+mod tests;

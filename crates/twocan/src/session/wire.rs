@@ -12,6 +12,9 @@ pub(crate) const MAX_WIRE: usize = 1024;
 /// Most regions of one seat that are handed over, the live one included.
 pub(crate) const MAX_REGIONS: usize = 4;
 
+/// More lives of one seat than anybody starts; a peer that claims more wants the counter to run out.
+const MAX_GENERATION: u32 = 1 << 31;
+
 /// What kind of message it is, in its first bytes.
 const SEAT: u32 = 1;
 const HELLO: u32 = 2;
@@ -176,7 +179,11 @@ impl<'b> Reader<'b> {
             let position = self.u64()?;
             let shape = self.shape()?;
             let after = list.last().is_none_or(|l: &Listed| l.generation < generation);
-            if !after || generation == 0 || position % crate::layout::LINE as u64 != 0 {
+            if !after
+                || generation == 0
+                || generation > MAX_GENERATION
+                || position % crate::layout::LINE as u64 != 0
+            {
                 return None;
             }
             list.push(Listed { generation, shape, position });
@@ -268,7 +275,8 @@ impl Welcome {
             r.end()?;
             let own = welcome.outbox.last()?;
             let after = welcome.inbox.last().is_none_or(|l| l.generation < welcome.generation);
-            (own.shape == welcome.card.region && after && welcome.generation > 0).then_some(welcome)
+            let sane = 0 < welcome.generation && welcome.generation <= MAX_GENERATION;
+            (own.shape == welcome.card.region && after && sane).then_some(welcome)
         };
         body().ok_or(Unusable::Malformed)
     }
@@ -302,7 +310,7 @@ mod tests {
             pid: 77,
             label: "chat/1".into(),
             nick: "alice".into(),
-            region: Shape { id: 5, capacity: 4096, start: u64::MAX & !63 },
+            region: Shape { id: 5, capacity: 4096, start: !63 },
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! It uses nothing but the contract. What needs a second process is in tests/objects.rs.
 
+mod channel;
+
 use super::dir::{Directory, PATIENCE};
 use super::fd::Fd;
 use super::futex::{self, Outcome, Word};

@@ -1,21 +1,23 @@
-//! `wait_all`: everything at once, and nothing taken before everything is there. Modelled in models/wake/waitall.pml.
+//! `wait_all`: everything at once, and nothing taken before everything is there.
 
 use super::{Waitable, begin_all, sleep_until};
 use crate::{Error, ErrorKind, Result, Until};
 
-/// Waits until all of `objects` are ready together, and takes from all of them. False = the time was up; then nothing is taken.
-/// A wait whose time is up already still looks once.
+/// Waits until all of `objects` are ready together, and takes from all of them. False = the time
+/// was up; then nothing is taken. A wait whose time is up already still looks once.
 ///
-/// It is exact for manual-reset events and for channels: there was a moment at which all were ready. Auto-reset events are
-/// taken one by one once all were seen set, always in the same order, and set again if one is gone meanwhile.
+/// It is exact for manual-reset events and for channels: there was a moment at which all were
+/// ready. Auto-reset events are taken one by one once all were seen set, always in the same order,
+/// and set again if one is gone meanwhile.
 ///
 /// # Errors
-/// `Cancelled`; `InvalidInput` for an empty slice, or if an object stands in it twice; `Forked` in a forked child.
+/// `Cancelled`; `InvalidInput` for an empty slice, or if an object stands in it twice; `Forked` in
+/// a forked child.
 ///
 /// # Platform
-/// Linux: while auto-reset events are taken on trial, others see them as not set for microseconds; a reset in that time is
-/// undone if they are set again; a waiter killed in that time takes their signals along. A set and reset in quick order may
-/// be missed.
+/// Linux: while auto-reset events are taken on trial, others see them as not set for microseconds;
+/// a reset in that time is undone if they are set again; a waiter killed in that time takes their
+/// signals along. A set and reset in quick order may be missed.
 ///
 /// # Examples
 /// ```
@@ -47,8 +49,8 @@ pub fn wait_all<'c>(objects: &[&dyn Waitable], until: impl Into<Until<'c>>) -> R
 struct All<'a, 'o> {
     objects: &'a [&'o dyn Waitable],
     begun: Vec<u64>,
-    /// Auto-reset events, in the order in which all processes take them (mutant ORDER_DIFFERS: two who wait for the same
-    /// two would each take one and put it back for ever).
+    /// Auto-reset events, in the order in which all processes take them (mutant ORDER_DIFFERS: two
+    /// who wait for the same two would each take one and put it back for ever).
     taking: Vec<usize>,
     /// What is not taken.
     lasting: Vec<usize>,
@@ -57,8 +59,9 @@ struct All<'a, 'o> {
 impl All<'_, '_> {
     /// Takes everything, if everything is ready together.
     fn try_take(&self) -> Option<()> {
-        // A put-back wakes others, and what was put back may be complete again by now: look until one look finds
-        // something missing. Others who take made progress each time this goes round.
+        // A put-back wakes others, and what was put back may be complete again by now: look until
+        // one look finds something missing. Others who take made progress each time this goes
+        // round.
         while self.all_ready() {
             let before = self.lasting_state()?;
             let taken = self.taking.iter().take_while(|i| self.take(**i)).count();

@@ -14,6 +14,14 @@ fn list(events: &[Event]) -> Vec<&dyn Waitable> {
     events.iter().map(|e| e as &dyn Waitable).collect()
 }
 
+/// A wait that was forgotten looks once more when its time is up: it must not last so long.
+fn prompt<T>(wait: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = wait();
+    assert!(start.elapsed() < LONG / 2, "nobody woke it");
+    result
+}
+
 /// Sets `event` a little later, when the caller most likely sleeps.
 fn set_soon(event: &Event) -> thread::JoinHandle<()> {
     let event = event.try_clone().unwrap();
@@ -50,7 +58,7 @@ fn a_sleeper_wakes_for_any_of_them() {
         let all = events(n, Reset::Auto);
         for at in [0, n / 2, n - 1] {
             let setter = set_soon(&all[at]);
-            assert_eq!(wait_any(&list(&all), LONG).unwrap(), Some(at), "{at} of {n}");
+            assert_eq!(prompt(|| wait_any(&list(&all), LONG).unwrap()), Some(at), "{at} of {n}");
             setter.join().unwrap();
         }
         assert_eq!(wait_any(&list(&all), Duration::from_millis(5)).unwrap(), None);
@@ -67,7 +75,7 @@ fn cancelling_ends_a_wait_of_any_size() {
             thread::sleep(Duration::from_millis(20));
             later.cancel();
         });
-        let error = wait_any(&list(&all), (LONG, &cancel)).unwrap_err();
+        let error = prompt(|| wait_any(&list(&all), (LONG, &cancel)).unwrap_err());
         assert_eq!(error.kind(), ErrorKind::Cancelled);
         assert_eq!(wait_all(&list(&all), &cancel).unwrap_err().kind(), ErrorKind::Cancelled);
         assert_eq!(all[0].wait_until(&cancel).unwrap_err().kind(), ErrorKind::Cancelled);
@@ -87,7 +95,7 @@ fn a_cancel_can_be_waited_on() {
         thread::sleep(Duration::from_millis(20));
         later.cancel();
     });
-    assert_eq!(wait_any(&[&event, &cancel], LONG).unwrap(), Some(1));
+    assert_eq!(prompt(|| wait_any(&[&event, &cancel], LONG).unwrap()), Some(1));
     canceller.join().unwrap();
     event.set().unwrap();
     assert!(wait_all(&[&event, &cancel], LONG).unwrap());
@@ -122,7 +130,7 @@ fn wait_all_takes_all_or_nothing() {
     all[0].set().unwrap();
     all[2].set().unwrap();
     let setter = set_soon(&all[1]);
-    assert!(wait_all(&list(&all), LONG).unwrap());
+    assert!(prompt(|| wait_all(&list(&all), LONG).unwrap()));
     setter.join().unwrap();
     assert!(all.iter().all(|e| !e.try_wait().unwrap()), "all were taken");
 }
@@ -135,7 +143,7 @@ fn wait_all_of_many_and_mixed() {
         event.set().unwrap();
     }
     let setter = set_soon(&all[0]);
-    assert!(wait_all(&list(&all), LONG).unwrap());
+    assert!(prompt(|| wait_all(&list(&all), LONG).unwrap()));
     setter.join().unwrap();
     assert!(all[..150].iter().all(|e| !e.try_wait().unwrap()));
     assert!(all[150..].iter().all(|e| e.try_wait().unwrap()));
@@ -187,6 +195,50 @@ impl Source for Fickle {
     }
 }
 
+/// An event that is set just before it is armed, or just after it was looked at.
+struct Sudden {
+    event: Event,
+    before_prepare: bool,
+    looks: std::cell::Cell<u32>,
+}
+
+impl Source for Sudden {
+    fn begin(&self) -> Result<u64> {
+        self.event.begin()
+    }
+    fn prepare(&self, words: &mut Vec<Word>) {
+        if self.before_prepare {
+            self.event.set().unwrap();
+        }
+        self.event.prepare(words);
+    }
+    fn ready(&self, begun: u64) -> bool {
+        let ready = self.event.ready(begun);
+        self.looks.set(self.looks.get() + 1);
+        if !self.before_prepare && self.looks.get() == 2 {
+            self.event.set().unwrap();
+        }
+        ready
+    }
+    fn take(&self, begun: u64) -> bool {
+        self.event.take(begun)
+    }
+    fn identity(&self) -> Identity {
+        self.event.identity()
+    }
+}
+
+#[test]
+fn a_set_in_any_gap_is_seen() {
+    for before_prepare in [true, false] {
+        let event = Event::anonymous(Reset::Auto).unwrap();
+        let sudden = Sudden { event, before_prepare, looks: 0.into() };
+        let start = Instant::now();
+        assert_eq!(wait_any(&[&sudden], Duration::from_secs(3)).unwrap(), Some(0));
+        assert!(start.elapsed() < Duration::from_secs(2), "it was slept over");
+    }
+}
+
 #[test]
 fn what_was_taken_is_put_back_when_one_is_gone() {
     for gone_at in 1..=3 {
@@ -196,6 +248,51 @@ fn what_was_taken_is_put_back_when_one_is_gone() {
         assert!(!wait_all(&[&auto, &fickle], Until::now()).unwrap(), "{gone_at}");
         assert!(auto.try_wait().unwrap(), "put back, gone at look {gone_at}");
     }
+}
+
+/// Writes down when it is taken and put back.
+struct Recorder<'a> {
+    number: u64,
+    takes: bool,
+    log: &'a std::cell::RefCell<Vec<String>>,
+}
+
+impl Source for Recorder<'_> {
+    fn begin(&self) -> Result<u64> {
+        Ok(0)
+    }
+    fn prepare(&self, _: &mut Vec<Word>) {}
+    fn ready(&self, _: u64) -> bool {
+        true
+    }
+    fn take(&self, _: u64) -> bool {
+        self.log.borrow_mut().push(format!("take {}", self.number));
+        self.takes
+    }
+    fn put_back(&self) {
+        self.log.borrow_mut().push(format!("put back {}", self.number));
+    }
+    fn consumes(&self) -> bool {
+        true
+    }
+    fn snapshot(&self, _: u64) -> Option<u64> {
+        // Gone as soon as somebody has failed to take it.
+        (self.takes || self.log.borrow().is_empty()).then_some(0)
+    }
+    fn identity(&self) -> Identity {
+        Identity(1, self.number)
+    }
+}
+
+#[test]
+fn auto_reset_events_are_taken_in_one_order_everywhere() {
+    let log = std::cell::RefCell::new(Vec::new());
+    let new = |number, takes| Recorder { number, takes, log: &log };
+    let (a, b, c, gone) = (new(3, true), new(1, true), new(2, true), new(4, false));
+    assert!(wait_all(&[&a, &b, &c], Until::now()).unwrap());
+    assert_eq!(log.take(), ["take 1", "take 2", "take 3"]);
+    assert!(!wait_all(&[&gone, &a, &b], Until::now()).unwrap());
+    assert_eq!(log.take(), ["take 1", "take 3", "take 4", "put back 3", "put back 1"]);
 }
 
 #[test]

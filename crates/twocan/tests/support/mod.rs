@@ -1,7 +1,7 @@
 //! Second processes for tests: the test program starts itself again in a role.
 //!
-//! The child is the ignored test `child` of the same file; it finds its role in an environment variable, says lines that begin
-//! with `@`, and goes when its standard input ends.
+//! The child is the ignored test `child` of the same file; it finds its role in an environment
+//! variable, says lines that begin with `@`, and goes when its standard input ends.
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,28 +13,32 @@ const ROLE: &str = "TWOCAN_TEST_ROLE";
 const SEPARATOR: char = '\u{1f}';
 
 /// A time that is long enough on any machine, and ends a test that hangs.
-pub const LONG: Duration = Duration::from_secs(30);
+pub(crate) const LONG: Duration = Duration::from_secs(30);
 
 /// A name that no other test, and no other run, has.
-pub fn unique(what: &str) -> String {
+pub(crate) fn unique(what: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let n = COUNT.fetch_add(1, Ordering::Relaxed);
     format!("t-{what}-{}-{n}", std::process::id())
 }
 
 /// A second process. Dropped, it is killed.
-pub struct Child {
+pub(crate) struct Child {
     process: std::process::Child,
     output: BufReader<std::process::ChildStdout>,
 }
 
 impl Child {
-    pub fn start(role: &str, args: &[&str]) -> Child {
+    pub(crate) fn start(role: &str, args: &[&str]) -> Child {
         Child::start_with(role, args, |_| {})
     }
 
     /// `change` may set the environment or the user.
-    pub fn start_with(role: &str, args: &[&str], change: impl FnOnce(&mut Command)) -> Child {
+    pub(crate) fn start_with(
+        role: &str,
+        args: &[&str],
+        change: impl FnOnce(&mut Command),
+    ) -> Child {
         let mut words = vec![role];
         words.extend(args);
         let mut command = Command::new(std::env::current_exe().unwrap());
@@ -47,12 +51,12 @@ impl Child {
         Child { process, output }
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.process.id()
     }
 
     /// The next line that it says; an empty one if it has ended.
-    pub fn hear(&mut self) -> String {
+    pub(crate) fn hear(&mut self) -> String {
         loop {
             let mut line = String::new();
             if self.output.read_line(&mut line).unwrap() == 0 {
@@ -64,23 +68,32 @@ impl Child {
         }
     }
 
-    pub fn expect(&mut self, what: &str) {
+    pub(crate) fn expect(&mut self, what: &str) {
         assert_eq!(self.hear(), what);
     }
 
-    pub fn tell(&mut self, line: &str) {
+    pub(crate) fn tell(&mut self, line: &str) {
         let mut input = self.process.stdin.as_ref().unwrap();
         writeln!(input, "{line}").unwrap();
     }
 
+    /// Returns when the thread that plays the role sleeps in a futex.
+    pub(crate) fn until_asleep(&self) {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        for task in tasks {
+            let tid = task.unwrap().file_name().to_str().unwrap().parse().unwrap();
+            until_asleep(self.pid(), tid);
+        }
+    }
+
     /// Kill -9, and wait until the kernel has cleaned up.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
     /// Ends its input, and waits until it has gone in peace.
-    pub fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         drop(self.process.stdin.take());
         let mut rest = String::new();
         self.output.read_to_string(&mut rest).unwrap();
@@ -95,33 +108,48 @@ impl Drop for Child {
     }
 }
 
+/// Returns when a thread of a process sleeps in the kernel's futex (or, where the kernel does not
+/// show this, sleeps for a while).
+pub(crate) fn until_asleep(pid: u32, tid: u32) {
+    const LOOKS: u32 = 20;
+    let task = format!("/proc/{pid}/task/{tid}");
+    let mut looks = 0;
+    eventually("it sleeps", || {
+        let read = |file: &str| std::fs::read_to_string(format!("{task}/{file}"));
+        let (stat, wchan) = (read("stat").unwrap_or_default(), read("wchan").unwrap_or_default());
+        let asleep = stat.rsplit(')').next().is_some_and(|s| s.trim_start().starts_with('S'));
+        looks = if asleep { looks + 1 } else { 0 };
+        asleep && wchan.contains("futex") || looks > LOOKS
+    });
+}
+
 /// In the child: the role and its arguments. `None` = not started by a test.
-pub fn role() -> Option<Vec<String>> {
+pub(crate) fn role() -> Option<Vec<String>> {
     let words = std::env::var(ROLE).ok()?;
     Some(words.split(SEPARATOR).map(str::to_owned).collect())
 }
 
 /// In the child: says a line.
-pub fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     write!(out, "\n@{line}\n").unwrap();
     out.flush().unwrap();
 }
 
 /// In the child: the next line that it is told; `None` = it shall go.
-pub fn listen() -> Option<String> {
+pub(crate) fn listen() -> Option<String> {
     let mut line = String::new();
     let n = std::io::stdin().read_line(&mut line).unwrap();
     (n > 0).then(|| line.trim_end().to_owned())
 }
 
 /// In the child: waits until it shall go.
-pub fn stay() {
+pub(crate) fn stay() {
     while listen().is_some() {}
 }
 
 /// Tries until it is so; panics when it takes too long.
-pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + LONG;
     while !is_so() {
         assert!(Instant::now() < deadline, "it did not come to pass: {what}");
@@ -130,10 +158,10 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// A directory of its own, removed with all that is in it.
-pub struct TempDir(pub std::path::PathBuf);
+pub(crate) struct TempDir(pub(crate) std::path::PathBuf);
 
 impl TempDir {
-    pub fn new(what: &str) -> TempDir {
+    pub(crate) fn new(what: &str) -> TempDir {
         let path = std::env::temp_dir().join(unique(what));
         std::fs::create_dir(&path).unwrap();
         TempDir(path)
@@ -146,7 +174,7 @@ impl Drop for TempDir {
     }
 }
 
-pub fn am_root() -> bool {
+pub(crate) fn am_root() -> bool {
     // SAFETY: no arguments, no memory.
     unsafe { libc::geteuid() == 0 }
 }

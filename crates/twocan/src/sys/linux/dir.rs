@@ -1,10 +1,11 @@
 //! The directory where names live.
 
 use super::fd::Fd;
-use super::object;
-use super::user;
+use super::{lock, object, user};
 use crate::{Error, ErrorKind, Result, Scope};
-use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fchmod, fstat, mkdir, openat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, Stat, fchmod, fstat, mkdir, openat, statat,
+};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,9 @@ pub(crate) use super::lock::{DirLock, PATIENCE};
 
 /// The variable that moves the directory. Read at each open.
 const VARIABLE: &str = "TWOCAN_DIR";
+
+/// The part for all users, in a directory that was moved.
+const MACHINE: &str = "machine";
 
 /// The directory of the user, or of the machine, held open.
 #[derive(Debug)]
@@ -23,13 +27,15 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// The user's own directory: `/dev/shm/twocan-<uid>`, or what `TWOCAN_DIR` says. Made if it is missing; refused if it is
-    /// not a directory, belongs to somebody else, or others may write to it.
+    /// The user's own directory: `/dev/shm/twocan-<uid>`, or what `TWOCAN_DIR` says. Made if it is
+    /// missing; refused if it is not a directory, belongs to somebody else, or others may write to
+    /// it.
     pub(crate) fn open() -> Result<Directory> {
         Directory::open_in(Scope::Session)
     }
 
-    /// As [`open`](Directory::open), or the directory that all users share: `/dev/shm/twocan` (sticky, as /tmp is).
+    /// As [`open`](Directory::open), or the directory that all users share: `/dev/shm/twocan`
+    /// (sticky, as /tmp is).
     pub(crate) fn open_in(scope: Scope) -> Result<Directory> {
         let path = match scope {
             Scope::Machine => machine_path(),
@@ -51,7 +57,31 @@ impl Directory {
         let stat = fstat(&fd)
             .map_err(|e| Error::from_os(format!("cannot look at {}", path.display()), e))?;
         check(&path, scope, &stat)?;
-        Ok(Directory { fd, path, scope })
+        let dir = Directory { fd, path, scope };
+        if !made && chosen().is_some() {
+            dir.refuse_strange_files()?;
+        }
+        Ok(dir)
+    }
+
+    /// Files here that nobody holds are removed. A directory that was chosen by mistake, with files
+    /// of other programs in it, must be safe from that: ours have had the lock file from the start.
+    fn refuse_strange_files(&self) -> Result<()> {
+        if statat(self.fd(), lock::FILE, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+            return Ok(());
+        }
+        let ours = |name: &str| name == MACHINE || name.starts_with(object::UNFINISHED);
+        let strange = |name: &String| !ours(name) && name != lock::FILE;
+        match self.file_names().into_iter().find(strange) {
+            // Made by another process since the first look.
+            Some(_) if statat(self.fd(), lock::FILE, AtFlags::SYMLINK_NOFOLLOW).is_ok() => Ok(()),
+            Some(name) => {
+                let cause = format!("{} holds other files, such as {name}", self.path.display());
+                let cure = "Set TWOCAN_DIR to a directory of its own; it need not exist";
+                Err(Error::new(ErrorKind::InvalidInput, cause).with_cure(cure))
+            }
+            None => Ok(()),
+        }
     }
 
     /// As [`open_in`](Directory::open_in), but a directory that is missing is not made: `None`.
@@ -66,6 +96,11 @@ impl Directory {
     /// The descriptor, also for `/proc/self/fd/<fd>/<file>`.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+
+    /// Was it opened before a `fork` that led to this process, and is it therefore closed?
+    pub(crate) fn is_forked(&self) -> bool {
+        self.fd.is_forked()
     }
 
     /// Where it was when it was opened. For people.
@@ -124,11 +159,11 @@ fn user_path() -> PathBuf {
 
 fn machine_path() -> PathBuf {
     match chosen() {
-        // The whole of Twocan has moved, the shared part with it. Whose the moved directory is does not matter here: the owner
-        // of the part below is checked.
+        // The whole of Twocan has moved, the shared part with it. Whose the moved directory is does
+        // not matter here: the owner of the part below is checked.
         Some(moved) => {
             let _ = mkdir(&moved, Mode::from_raw_mode(0o700));
-            moved.join("machine")
+            moved.join(MACHINE)
         }
         None => base().join("twocan"),
     }

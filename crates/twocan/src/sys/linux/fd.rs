@@ -5,8 +5,8 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-/// An owned descriptor that is closed in forked children. Its drop closes it, but not in a child: there it is closed already,
-/// and its number may belong to something else.
+/// An owned descriptor that is closed in forked children. Its drop closes it, but not in a child:
+/// there it is closed already, and its number may belong to something else.
 #[derive(Debug)]
 pub(crate) struct Fd {
     owned: ManuallyDrop<OwnedFd>,
@@ -15,8 +15,8 @@ pub(crate) struct Fd {
 }
 
 impl Fd {
-    /// Makes a descriptor: no `fork` happens between the system call and the entry in the registry. `make` must neither make
-    /// nor drop another `Fd`, and should be one system call.
+    /// Makes a descriptor: no `fork` happens between the system call and the entry in the registry.
+    /// `make` must neither make nor drop another `Fd`, and should be one system call.
     pub(crate) fn make<E: Into<io::Error>>(
         make: impl FnOnce() -> Result<OwnedFd, E>,
     ) -> io::Result<Fd> {
@@ -26,8 +26,8 @@ impl Fd {
         Ok(Fd { owned: ManuallyDrop::new(owned), generation: fork::generation(), registered: true })
     }
 
-    /// As [`make`](Fd::make), for calls that give two descriptors or more (`socketpair`, `recvmsg`). `value` is whatever else
-    /// the call returns.
+    /// As [`make`](Fd::make), for calls that give two descriptors or more (`socketpair`,
+    /// `recvmsg`). `value` is whatever else the call returns.
     pub(crate) fn make_all<T, E: Into<io::Error>>(
         make: impl FnOnce() -> Result<(Vec<OwnedFd>, T), E>,
     ) -> io::Result<(Vec<Fd>, T)> {
@@ -47,13 +47,19 @@ impl Fd {
         Fd { owned: ManuallyDrop::new(owned), generation, registered: false }
     }
 
+    /// A second descriptor of the same object, for tests.
+    #[cfg(test)]
+    pub(crate) fn duplicate(&self) -> io::Result<Fd> {
+        Fd::make(|| self.as_fd().try_clone_to_owned())
+    }
+
     /// Was it made before a `fork` that led to this process, and is it therefore closed?
     pub(crate) fn is_forked(&self) -> bool {
         self.registered && self.generation != fork::generation()
     }
 
-    /// Takes it out of the registry: closing it is the caller's affair (on another thread, where a close may block). `None`
-    /// in a forked child.
+    /// Takes it out of the registry: closing it is the caller's affair (on another thread, where a
+    /// close may block). `None` in a forked child.
     pub(crate) fn into_owned(self) -> Option<OwnedFd> {
         let mut this = ManuallyDrop::new(self);
         if this.is_forked() {
@@ -84,7 +90,8 @@ impl Drop for Fd {
         if self.is_forked() {
             return;
         }
-        // Unregistered and closed under one lock: a child forked in between would keep it, or close a stranger's number.
+        // Unregistered and closed under one lock: a child forked in between would keep it, or close
+        // a stranger's number.
         let registry = self.registered.then(|| {
             let mut registry = fork::registry();
             registry.remove(self.owned.as_raw_fd());

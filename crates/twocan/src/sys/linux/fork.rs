@@ -1,7 +1,8 @@
 //! What a forked child must not keep: it never is a holder, a listener or an end.
 //!
-//! All descriptors of the library are registered. While `fork` runs, the registry is locked; the child closes everything that
-//! is registered and raises the generation, by which handles know that they were made in another process.
+//! All descriptors of the library are registered. While `fork` runs, the registry is locked; the
+//! child closes everything that is registered and raises the generation, by which handles know that
+//! they were made in another process.
 
 use std::cell::UnsafeCell;
 use std::os::fd::RawFd;
@@ -41,8 +42,8 @@ impl Registry {
                 let bit = word.trailing_zeros();
                 *word &= *word - 1;
                 let fd = at as RawFd * 64 + bit as RawFd;
-                // SAFETY: the descriptor is registered, so one of our `Fd`s owned it in the parent; in the child no `Fd`
-                // of an older generation closes or uses it.
+                // SAFETY: the descriptor is registered, so one of our `Fd`s owned it in the parent;
+                // in the child no `Fd` of an older generation closes or uses it.
                 unsafe {
                     libc::close(fd);
                 }
@@ -56,7 +57,8 @@ fn place(fd: RawFd) -> (usize, u64) {
     (fd / 64, 1 << (fd % 64))
 }
 
-/// The generation of this process; a handle that remembers another one was inherited through `fork`.
+/// The generation of this process; a handle that remembers another one was inherited through
+/// `fork`.
 pub(crate) fn generation() -> u32 {
     // Changed only in a child that has one thread: Relaxed.
     GENERATION.load(Ordering::Relaxed)
@@ -68,8 +70,8 @@ pub(super) fn registry() -> MutexGuard<'static, Registry> {
     REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Keeps `fork` away while `work` runs, for memory that must be marked before a child can copy it. Do not nest, and make or
-/// drop no `Fd` inside.
+/// Keeps `fork` away while `work` runs, for memory that must be marked before a child can copy it.
+/// Do not nest, and make or drop no `Fd` inside.
 pub(crate) fn kept_away<R>(work: impl FnOnce() -> R) -> R {
     let _registry = registry();
     work()
@@ -78,7 +80,8 @@ pub(crate) fn kept_away<R>(work: impl FnOnce() -> R) -> R {
 fn install() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
-        // SAFETY: three plain functions that live as long as the program (the library is never unloaded: -z nodelete).
+        // SAFETY: three plain functions that live as long as the program (the library is never
+        // unloaded: -z nodelete).
         let code = unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
         debug_assert_eq!(code, 0, "pthread_atfork");
     });
@@ -87,7 +90,8 @@ fn install() {
 /// The registry's guard from `prepare` to `parent` or `child`.
 struct Held(UnsafeCell<Option<MutexGuard<'static, Registry>>>);
 
-// SAFETY: only the thread inside `fork` touches it, between prepare and parent or child, and prepare's lock admits one.
+// SAFETY: only the thread inside `fork` touches it, between prepare and parent or child, and
+// prepare's lock admits one.
 unsafe impl Sync for Held {}
 
 static HELD: Held = Held(UnsafeCell::new(None));

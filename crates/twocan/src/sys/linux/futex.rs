@@ -1,7 +1,8 @@
 //! Sleeping on words of memory, and waking those who sleep.
 //!
-//! A sleep is a compare and a sleep in one step of the kernel: nothing that changes a word, and then wakes, is missed.
-//! Two words or more sleep in one `futex_waitv`; see `group` for more than it holds and for kernels without it.
+//! A sleep is a compare and a sleep in one step of the kernel: nothing that changes a word, and
+//! then wakes, is missed. Two words or more sleep in one `futex_waitv`; see `group` for more than
+//! it holds and for kernels without it.
 
 mod group;
 
@@ -15,7 +16,8 @@ use std::time::{Duration, Instant};
 
 /// A word to sleep on while it holds `expected`.
 ///
-/// Whoever makes one keeps the memory at `address` mapped until the wait it is given to has returned.
+/// Whoever makes one keeps the memory at `address` mapped until the wait it is given to has
+/// returned.
 #[derive(Debug, Clone, Copy)]
 pub struct Word {
     pub(crate) address: *const AtomicU32,
@@ -24,8 +26,9 @@ pub struct Word {
     pub(crate) shared: bool,
 }
 
-// SAFETY: a Word is an address and a number. Only `wait` uses the address, for a word that its maker keeps mapped while the
-// wait lasts; helper threads end before the wait returns. The word behind it is an atomic.
+// SAFETY: a Word is an address and a number. Only `wait` uses the address, for a word that its
+// maker keeps mapped while the wait lasts; helper threads end before the wait returns. The word
+// behind it is an atomic.
 unsafe impl Send for Word {}
 // SAFETY: as above; nothing in it changes through a shared reference.
 unsafe impl Sync for Word {}
@@ -54,9 +57,10 @@ impl Word {
         entry
     }
 
-    fn get(&self) -> &core::sync::atomic::AtomicU32 {
-        // SAFETY: the maker of a Word keeps it mapped while a wait uses it, and it is an aligned atomic. The kernel reads it;
-        // nobody writes through this reference, so that a read-only map will do.
+    fn get(&self) -> &AtomicU32 {
+        // SAFETY: the maker of a Word keeps it mapped while a wait uses it, and it is an aligned
+        // atomic. The kernel reads it; nobody writes through this reference, so that a read-only
+        // map will do.
         unsafe { &*self.address.cast() }
     }
 }
@@ -125,7 +129,8 @@ fn outcome(result: rustix::io::Result<()>) -> Outcome {
         Err(Errno::TIMEDOUT) => Outcome::TimedOut,
         Err(Errno::INTR) => Outcome::Interrupted,
         Err(e) => {
-            // Not possible for a mapped word. If it happens all the same, the caller looks every millisecond.
+            // Not possible for a mapped word. If it happens all the same, the caller looks every
+            // millisecond.
             debug_assert!(false, "futex: {e}");
             std::thread::sleep(Duration::from_millis(1));
             Outcome::Interrupted
@@ -133,7 +138,8 @@ fn outcome(result: rustix::io::Result<()>) -> Outcome {
     }
 }
 
-/// `Instant` is CLOCK_MONOTONIC here, but does not show its value: the time that is left, added to the clock.
+/// `Instant` is CLOCK_MONOTONIC here, but does not show its value: the time that is left, added to
+/// the clock.
 fn absolute(deadline: Instant) -> Timespec {
     let left = deadline.saturating_duration_since(Instant::now());
     let now = rustix::time::clock_gettime(ClockId::Monotonic);
@@ -164,8 +170,8 @@ fn wake_word(word: &Word) {
     debug_assert!(woken.is_ok(), "futex wake: {woken:?}");
 }
 
-/// Adds one to `word` and wakes all who sleep on it, in any process: one system call. A process killed before it has done
-/// nothing, a process killed after it has done both.
+/// Adds one to `word` and wakes all who sleep on it, in any process: one system call. A process
+/// killed before it has done nothing, a process killed after it has done both.
 pub(crate) fn add_one_and_wake_all(word: &AtomicU32) -> std::io::Result<()> {
     let word = Word::shared(word, 0);
     let all = i32::MAX as u32;
@@ -175,10 +181,12 @@ pub(crate) fn add_one_and_wake_all(word: &AtomicU32) -> std::io::Result<()> {
     Ok(())
 }
 
-/// 0 = not asked yet, 1 = there, 2 = not there (an old kernel, or a sandbox that refuses it), or switched off for a test.
+/// 0 = not asked yet, 1 = there, 2 = not there (an old kernel, or a sandbox that refuses it), or
+/// switched off for a test.
 static WAITV: AtomicU8 = AtomicU8::new(0);
 
-/// Has the kernel `futex_waitv`? Asked once.
+/// Has the kernel `futex_waitv`? Asked once. For tests, TWOCAN_TEST_NO_WAITV in the environment
+/// says no.
 pub(crate) fn has_waitv() -> bool {
     // A plain flag that leads to nothing else: Relaxed.
     match WAITV.load(Ordering::Relaxed) {
@@ -196,10 +204,4 @@ pub(crate) fn has_waitv() -> bool {
 fn probe_waitv() -> bool {
     let answer = futex::waitv(&[], WaitvFlags::empty(), None, ClockId::Monotonic);
     matches!(answer, Err(Errno::INVAL))
-}
-
-/// Do as if the kernel had no `futex_waitv`. For tests: it holds for the whole process.
-#[cfg(test)]
-pub(crate) fn switch_off_waitv(off: bool) {
-    WAITV.store(if off { 2 } else { 0 }, Ordering::Relaxed);
 }

@@ -1,7 +1,7 @@
 //! The directory's lock: one file, one byte for each name, held for microseconds.
 //!
-//! The file is never removed, so that two who lock never lock two files. Each lock opens it anew: threads of one process
-//! keep each other out as processes do.
+//! The file is never removed, so that two who lock never lock two files. Each lock opens it anew:
+//! threads of one process keep each other out as processes do.
 
 use super::dir::Directory;
 use super::fd::Fd;
@@ -12,12 +12,13 @@ use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, statat};
 use rustix::io::{Errno, pread, pwrite};
 use std::time::{Duration, Instant, SystemTime};
 
-const FILE: &str = ".lock";
+pub(super) const FILE: &str = ".lock";
 
 /// How long an open waits for another process that holds the lock; usually it is a stopped one.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The table at the start of the file: who has locked last. Slot = hash modulo SLOTS; { hash u64, pid u64 }, little-endian.
+/// The table at the start of the file: who has locked last. Slot = hash modulo SLOTS; { hash u64,
+/// pid u64 }, little-endian.
 const SLOTS: u64 = 256;
 const SLOT_BYTES: u64 = 16;
 
@@ -34,14 +35,16 @@ pub(crate) struct DirLock {
 impl Drop for DirLock {
     fn drop(&mut self) {
         if !self.fd.is_forked() {
-            // Said, not left to close: a child between fork and exec may have a copy of the descriptor.
+            // Said, not left to close: a child between fork and exec may have a copy of the
+            // descriptor.
             let _ = ofd::unlock(&self.fd, self.byte);
         }
     }
 }
 
 impl Directory {
-    /// Locks the name with this hash (its low 63 bits count), waiting up to `patience` (usually [`PATIENCE`]).
+    /// Locks the name with this hash (its low 63 bits count), waiting up to `patience` (usually
+    /// [`PATIENCE`]).
     ///
     /// # Errors
     /// `Stuck`, naming the process that holds it, when the patience is over.

@@ -32,13 +32,28 @@ pub(crate) fn create_sealed(len: usize) -> Result<(Fd, Mapping)> {
     Ok((fd, mapping))
 }
 
+/// A memfd for a map without a name: of `len` bytes for ever, written by whoever maps it.
+pub(crate) fn create_fixed(len: u64, allocate: bool, inheritable: bool) -> std::io::Result<Fd> {
+    let make = |more| rustix::fs::memfd_create("twocan-map", MemfdFlags::ALLOW_SEALING | more);
+    let fd = if inheritable {
+        Fd::inheritable(make(MemfdFlags::empty())?)
+    } else {
+        Fd::make(|| make(MemfdFlags::CLOEXEC))?
+    };
+    super::object::set_len(fd.as_fd(), len, allocate)?;
+    rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    Ok(fd)
+}
+
 /// Maps somebody else's region read-only, or `None` if it is not sealed, not ordinary memory, not exactly `len`
 /// bytes long, not allocated throughout, or cannot be mapped.
 pub(crate) fn map_sealed(fd: &Fd, len: usize) -> Option<Mapping> {
+    // The seals first: only memory answers that call, and it answers at once. A file of a slow file system may take its
+    // time for all the others.
+    let sealed = rustix::fs::fcntl_get_seals(fd).ok()?.contains(SEALS);
     let stat = rustix::fs::fstat(fd).ok()?;
     let regular =
         rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile;
-    let sealed = rustix::fs::fcntl_get_seals(fd).is_ok_and(|s| s.contains(SEALS));
     let ordinary = rustix::fs::fstatfs(fd).is_ok_and(|s| s.f_type as u64 == TMPFS_MAGIC);
     let exact = stat.st_size as u64 == len as u64;
     // A hole would be filled, and paid for, by our reading.

@@ -33,8 +33,8 @@ impl Protection {
     }
 }
 
-/// A mapping, unmapped by drop. A forked child does not have it, unless it is inheritable: a copy would keep the file's
-/// holder lock alive in the child.
+/// A mapping, unmapped by drop. A forked child does not have it, unless it is inheritable: a copy
+/// would keep the file's holder lock alive in the child.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     base: NonNull<u8>,
@@ -43,7 +43,8 @@ pub(crate) struct Mapping {
     inheritable: bool,
 }
 
-// SAFETY: a mapping is an address range without any tie to a thread; what its users do with the bytes is their affair.
+// SAFETY: a mapping is an address range without any tie to a thread; what its users do with the
+// bytes is their affair.
 unsafe impl Send for Mapping {}
 // SAFETY: as above; the methods change no field.
 unsafe impl Sync for Mapping {}
@@ -64,7 +65,8 @@ impl Mapping {
         })
     }
 
-    /// Maps `len` bytes of fresh zeroes that only this process has (and, if inheritable, its forked children share).
+    /// Maps `len` bytes of fresh zeroes that only this process has (and, if inheritable, its forked
+    /// children share).
     pub(crate) fn anonymous(len: usize, inheritable: bool) -> io::Result<Mapping> {
         let protection = Protection::READ_WRITE.flags();
         Mapping::make(len, inheritable, || {
@@ -109,8 +111,8 @@ impl Mapping {
         !self.inheritable && self.generation != fork::generation()
     }
 
-    /// Gives the pages that hold `at..at + len` real memory, so that the next loads (stores, if `write`) cannot fail for want
-    /// of it.
+    /// Gives the pages that hold `at..at + len` real memory, so that the next loads (stores, if
+    /// `write`) cannot fail for want of it.
     ///
     /// # Errors
     /// `StorageFull` when there is none.
@@ -152,8 +154,9 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         if !self.is_forked() {
-            // SAFETY: the range is ours alone, and with `self` gone nobody has a pointer into it that he may use. (In a forked
-            // child it does not exist; the addresses may belong to something else.)
+            // SAFETY: the range is ours alone, and with `self` gone nobody has a pointer into it
+            // that he may use. (In a forked child it does not exist; the addresses may belong to
+            // something else.)
             let unmapped = unsafe { mm::munmap(self.base.as_ptr().cast(), self.len) };
             debug_assert!(unmapped.is_ok(), "munmap: {unmapped:?}");
         }

@@ -1,4 +1,5 @@
 //! Linux.
+pub(crate) mod closer;
 pub(crate) mod dir;
 pub(crate) mod fd;
 pub(crate) mod files;
@@ -16,3 +17,4 @@ pub(crate) mod random;
 pub(crate) mod socket;
 pub(crate) mod thread;
 pub(crate) mod user;
+pub(crate) mod watch;

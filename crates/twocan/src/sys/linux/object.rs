@@ -1,7 +1,9 @@
-//! Files that stand for named objects: made whole before they have a name, held by a lock that the kernel drops.
+//! Files that stand for named objects: made whole before they have a name, held by a lock that the
+//! kernel drops.
 //!
-//! A holder has a shared lock on one far byte of the file. A file without a holder is a corpse: nobody may use it, and
-//! whoever meets it under the name's lock removes it. All functions that look at names want that lock.
+//! A holder has a shared lock on one far byte of the file. A file without a holder is a corpse:
+//! nobody may use it, and whoever meets it under the name's lock removes it. All functions that
+//! look at names want that lock.
 
 use super::dir::{DirLock, Directory};
 use super::fd::Fd;
@@ -11,7 +13,7 @@ use super::user;
 use crate::{Error, ErrorKind, Result, Sharing};
 use rustix::fs::{
     AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, Stat, fallocate, fchmod, fchown, fstat,
-    fstatfs, ftruncate, linkat, openat, unlinkat,
+    fstatfs, ftruncate, linkat, openat, statat, unlinkat,
 };
 use rustix::io::Errno;
 use std::io;
@@ -25,7 +27,8 @@ const HOLD_BYTE: i64 = 1 << 62;
 /// How long a drop waits for the name's lock before it leaves the file to the next who comes.
 const DROP_PATIENCE: Duration = Duration::from_millis(200);
 
-/// Bytes allocated in one system call: a signal interrupts a larger one, which would then start again and again.
+/// Bytes allocated in one system call: a signal interrupts a larger one, which would then start
+/// again and again.
 const ALLOCATE_STEP: u64 = 64 << 20;
 
 /// Files that have no name of their own yet, where the file system knows no O_TMPFILE.
@@ -54,8 +57,8 @@ impl Permission {
         }
     }
 
-    /// May an object of this owner and mode be trusted? Ours and root's, if only those may write whom we let in; anybody's,
-    /// if both sides have asked for the same sharing.
+    /// May an object of this owner and mode be trusted? Ours and root's, if only those may write
+    /// whom we let in; anybody's, if both sides have asked for the same sharing.
     fn accepts(&self, stat: &Stat) -> bool {
         let owner = stat.st_uid == user::me() || stat.st_uid == 0;
         let same_group = self.group.is_some_and(|g| g == stat.st_gid);
@@ -134,17 +137,19 @@ pub(crate) fn set_len(file: BorrowedFd<'_>, len: u64, allocate: bool) -> io::Res
     Ok(())
 }
 
-/// Bytes that can still be allocated where the file or directory is; `None` = the system does not say.
+/// Bytes that can still be allocated where the file or directory is; `None` = the system does not
+/// say.
 pub(crate) fn free_bytes(file: BorrowedFd<'_>) -> Option<u64> {
     const TMPFS: i64 = 0x0102_1994;
     let stat = fstatfs(file).ok()?;
-    let on_disk = u64::try_from(stat.f_bavail).ok()?.checked_mul(stat.f_bsize as u64)?;
+    let on_disk = stat.f_bavail.checked_mul(stat.f_bsize as u64)?;
     // A size of 0 is no limit.
     let limited = (stat.f_blocks > 0).then_some(on_disk);
     if stat.f_type as i64 != TMPFS {
         return limited;
     }
-    // Files in memory: the size of the mount may be more than there is, and then whoever allocates is killed.
+    // Files in memory: the size of the mount may be more than there is, and then whoever allocates
+    // is killed.
     match (limited, free_memory()) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
@@ -268,7 +273,8 @@ pub(crate) struct Opening {
 /// Opens an object and becomes one of its holders. `None` = there is none; a corpse is removed.
 ///
 /// # Errors
-/// `ForeignOwner` if it is not a regular file, or belongs to somebody whom `permission` does not let in.
+/// `ForeignOwner` if it is not a regular file, or belongs to somebody whom `permission` does not
+/// let in.
 pub(crate) fn open(
     dir: &Directory,
     _: &DirLock,
@@ -322,7 +328,8 @@ fn not_trusted(dir: &Directory, file_name: &str, stat: &Stat) -> Error {
     Error::new(ErrorKind::ForeignOwner, cause).with_cure("Both sides must ask for the same sharing")
 }
 
-/// Has the object a holder? Does not become one. `None` = there is no such file, or it cannot be opened.
+/// Has the object a holder? Does not become one. `None` = there is no such file, or it cannot be
+/// opened.
 pub(crate) fn look(dir: &Directory, file_name: &str) -> Option<Look> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = Fd::make(|| openat(dir.fd(), file_name, flags, Mode::empty())).ok()?;
@@ -358,7 +365,11 @@ pub(crate) fn remove_corpse(dir: &Directory, _: &DirLock, file_name: &str) -> bo
     match look(dir, file_name) {
         Some(look) if look.held => false,
         Some(_) => unlinkat(dir.fd(), file_name, AtFlags::empty()).is_ok(),
-        None => true,
+        // A file that we may not look into is in the way all the same.
+        None => {
+            let there = statat(dir.fd(), file_name, AtFlags::SYMLINK_NOFOLLOW);
+            matches!(there, Err(Errno::NOENT))
+        }
     }
 }
 
@@ -369,7 +380,9 @@ pub(crate) fn remove(dir: &Directory, _: &DirLock, file_name: &str) {
 
 /// Stops being a holder; the last one removes the name. In a forked child it does nothing.
 pub(crate) fn release(dir: &Directory, hash: u128, file_name: &str, file: Fd, inheritable: bool) {
-    if file.is_forked() {
+    // (An inheritable file in a forked child: the directory is not there any more. If that was the
+    // last holder, the corpse is removed by the next one who comes.)
+    if file.is_forked() || dir.is_forked() {
         return;
     }
     let id = id_of(&file);
@@ -387,3 +400,6 @@ pub(crate) fn release(dir: &Directory, hash: u128, file_name: &str, file: Fd, in
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

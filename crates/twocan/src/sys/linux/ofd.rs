@@ -1,5 +1,6 @@
-//! Locks of open file descriptions: dropped by the kernel with the last descriptor, whatever happens to the process.
-//! Not `flock`: a refused upgrade there loses the shared lock. Not POSIX locks: any close in the process drops them.
+//! Locks of open file descriptions: dropped by the kernel with the last descriptor, whatever
+//! happens to the process. Not `flock`: a refused upgrade there loses the shared lock. Not POSIX
+//! locks: any close in the process drops them.
 
 use rustix::io::Errno;
 use std::io;
@@ -13,7 +14,8 @@ pub(super) enum Kind {
 }
 
 fn request(kind: libc::c_int, byte: i64) -> libc::flock {
-    // SAFETY: a plain C struct of integers; all zeros is a value of it (l_pid must be 0 for these locks).
+    // SAFETY: a plain C struct of integers; all zeros is a value of it (l_pid must be 0 for these
+    // locks).
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
     lock.l_type = kind as libc::c_short;
     lock.l_whence = libc::SEEK_SET as libc::c_short;
@@ -23,7 +25,8 @@ fn request(kind: libc::c_int, byte: i64) -> libc::flock {
 }
 
 fn call(fd: impl AsFd, command: libc::c_int, lock: &mut libc::flock) -> io::Result<()> {
-    // SAFETY: the descriptor is borrowed for the call, and `lock` is a live struct that the kernel reads and writes.
+    // SAFETY: the descriptor is borrowed for the call, and `lock` is a live struct that the kernel
+    // reads and writes.
     let code = unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), command, lock) };
     if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

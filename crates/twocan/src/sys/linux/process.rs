@@ -1,14 +1,26 @@
-//! Who holds what, for the words of an error or a listing. Never used to decide that somebody is dead.
+//! Who holds what, for the words of an error or a listing. Never used to decide that somebody is
+//! dead.
 
-use std::collections::HashMap;
+use super::object::UNFINISHED;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 /// An object of the file system: device and inode.
 pub(crate) type FileId = (u64, u64);
 
-/// The processes that have a descriptor of one of `wanted`, as far as this user may see them.
-pub(crate) fn holders(wanted: &[FileId]) -> HashMap<FileId, Vec<u32>> {
+/// The processes that have a descriptor of one of `wanted` (and the name of its file), as far as
+/// this user may see them.
+pub(crate) fn holders(wanted: &[(FileId, &str)]) -> HashMap<FileId, Vec<u32>> {
+    let ids: HashSet<FileId> = wanted.iter().map(|(id, _)| *id).collect();
+    let names: HashSet<&OsStr> = wanted.iter().map(|(_, name)| OsStr::new(*name)).collect();
+    // A maker's descriptor shows no name, as the file had none when it was opened: `#` and the inode.
+    let likely = |name: &OsStr| {
+        let bytes = name.as_encoded_bytes();
+        names.contains(name) || bytes.starts_with(b"#") || bytes.starts_with(UNFINISHED.as_bytes())
+    };
     let mut found: HashMap<FileId, Vec<u32>> = HashMap::new();
     let Ok(processes) = fs::read_dir("/proc") else { return found };
     for process in processes.flatten() {
@@ -17,9 +29,15 @@ pub(crate) fn holders(wanted: &[FileId]) -> HashMap<FileId, Vec<u32>> {
         };
         let Ok(descriptors) = fs::read_dir(process.path().join("fd")) else { continue };
         for descriptor in descriptors.flatten() {
-            let Ok(data) = fs::metadata(descriptor.path()) else { continue };
+            let link = descriptor.path();
+            // The name first: a look at a stranger's file may block, on a network that is down.
+            let named = |path: &PathBuf| path.file_name().is_some_and(likely);
+            if !fs::read_link(&link).as_ref().is_ok_and(named) {
+                continue;
+            }
+            let Ok(data) = fs::metadata(&link) else { continue };
             let id = (data.dev(), data.ino());
-            if wanted.contains(&id) {
+            if ids.contains(&id) {
                 let pids = found.entry(id).or_default();
                 if !pids.contains(&pid) {
                     pids.push(pid);

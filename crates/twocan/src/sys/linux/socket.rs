@@ -1,6 +1,8 @@
 //! Seats and sessions: sockets that keep messages apart and carry descriptors.
 
+use super::closer::Shy;
 use super::fd::Fd;
+use crate::Sharing;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
@@ -29,7 +31,7 @@ fn socket() -> io::Result<Fd> {
 
 /// A seat: bound to its file, listening for life.
 #[derive(Debug)]
-pub(crate) struct Listener(Fd);
+pub(crate) struct Listener(Shy);
 
 impl Listener {
     /// Binds `file` (which must not exist) in `dir` and listens.
@@ -37,7 +39,7 @@ impl Listener {
         let fd = socket()?;
         rustix::net::bind(&fd, &address(dir, file)?)?;
         rustix::net::listen(&fd, BACKLOG)?;
-        Ok(Listener(fd))
+        Ok(Listener(Shy::new(fd)))
     }
 
     /// The next connection, if one waits.
@@ -51,7 +53,7 @@ impl Listener {
             }
         });
         match accepted {
-            Ok(fd) => Ok(Some(Connection(fd))),
+            Ok(fd) => Ok(Some(Connection::of(fd))),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(e) => Err(e),
         }
@@ -64,7 +66,7 @@ impl Listener {
     }
 
     pub(crate) fn fd(&self) -> &Fd {
-        &self.0
+        self.0.fd()
     }
 }
 
@@ -84,22 +86,28 @@ pub(crate) enum Received {
     Nothing,
     /// The other side is gone, and everything it had sent has been read.
     End,
-    Message(Vec<u8>, Vec<Fd>),
+    Message(Vec<u8>, Vec<Shy>),
     /// Longer than asked for, or with more descriptors than any message has.
     Oversized,
+    /// This process has no room for the descriptors that came along; the message is still queued.
+    Short,
 }
 
 /// One side of a session, or of an attempt at one.
 #[derive(Debug)]
-pub(crate) struct Connection(Fd);
+pub(crate) struct Connection(Shy);
 
 impl Connection {
+    fn of(fd: Fd) -> Connection {
+        Connection(Shy::new(fd))
+    }
+
     /// Connects to the seat `file` without ever waiting.
     pub(crate) fn reach(dir: BorrowedFd<'_>, file: &str) -> io::Result<Reached> {
         let fd = socket()?;
         loop {
             return match rustix::net::connect(&fd, &address(dir, file)?) {
-                Ok(()) => Ok(Reached::Connected(Connection(fd))),
+                Ok(()) => Ok(Reached::Connected(Connection::of(fd))),
                 Err(Errno::NOENT | Errno::CONNREFUSED) => Ok(Reached::Free),
                 Err(Errno::AGAIN) => Ok(Reached::Busy),
                 Err(Errno::INTR) => continue,
@@ -116,17 +124,20 @@ impl Connection {
             Ok((vec![a, b], ()))
         })?;
         match (fds.pop(), fds.pop()) {
-            (Some(b), Some(a)) => Ok((Connection(a), Connection(b))),
+            (Some(b), Some(a)) => Ok((Connection::of(a), Connection::of(b))),
             _ => Err(io::ErrorKind::Other.into()),
         }
     }
 
     /// A connection that this process inherited under the number `raw`; `None` if there is none of the right kind.
     pub(crate) fn inherited(raw: i32) -> Option<Connection> {
+        if raw <= 2 {
+            return None;
+        }
         // SAFETY: only looked at while borrowed here; a closed or foreign number makes the calls below fail.
         let seen = unsafe { BorrowedFd::borrow_raw(raw) };
         let kind = rustix::net::sockopt::socket_type(seen).ok()?;
-        if raw <= 2 || kind != SocketType::SEQPACKET {
+        if kind != SocketType::SEQPACKET {
             return None;
         }
         rustix::io::fcntl_setfd(seen, rustix::io::FdFlags::CLOEXEC).ok()?;
@@ -134,13 +145,13 @@ impl Connection {
         // SAFETY: the number came in the invitation for exactly this use, and the invitation is taken out of the
         // environment before: nobody else in this process owns it.
         let fd = Fd::make(|| Ok::<_, Errno>(unsafe { OwnedFd::from_raw_fd(raw) })).ok()?;
-        Some(Connection(fd))
+        Some(Connection::of(fd))
     }
 
     /// The descriptor for a child to inherit: out of the registry that closes ours in children, still CLOEXEC.
     /// `None` in a forked child, where it is closed.
     pub(crate) fn into_inheritable(self) -> Option<OwnedFd> {
-        self.0.into_owned()
+        self.0.trusted()?.into_owned()
     }
 
     /// Queues one message with descriptors. Does not wait: a full queue is an error.
@@ -182,12 +193,25 @@ impl Connection {
         }
     }
 
+    /// Looks first, and takes the message out only when its descriptors have arrived whole: a process that is short of
+    /// them for a moment must not lose a WELCOME.
     fn recv_once(&self, max: usize) -> io::Result<Received> {
+        let seen = self.look(max)?;
+        if matches!(seen, Received::Message(..)) {
+            // Without room for descriptors: the kernel drops the queued copies, never the last ones, as `seen` has
+            // them too. What is oversized stays queued, and goes with the connection.
+            let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+            rustix::net::recv(&self.0, &mut [0u8; 1][..], flags)?;
+        }
+        Ok(seen)
+    }
+
+    fn look(&self, max: usize) -> io::Result<Received> {
         let mut bytes = vec![0; max];
         let (fds, result) = Fd::make_all(|| -> rustix::io::Result<_> {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
             let mut control = RecvAncillaryBuffer::new(&mut space);
-            let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+            let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT | RecvFlags::PEEK;
             let mut iov = [IoSliceMut::new(&mut bytes)];
             let result = rustix::net::recvmsg(&self.0, &mut iov, &mut control, flags)?;
             let fds = control
@@ -201,6 +225,10 @@ impl Connection {
             Ok((fds, (result.bytes, result.flags)))
         })?;
         let (len, flags) = result;
+        let fds: Vec<Shy> = fds.into_iter().map(Shy::new).collect();
+        if flags.contains(ReturnFlags::CTRUNC) && fds.len() < MAX_FDS {
+            return Ok(Received::Short);
+        }
         if flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
             return Ok(Received::Oversized);
         }
@@ -232,7 +260,7 @@ impl Connection {
     }
 
     pub(crate) fn fd(&self) -> &Fd {
-        &self.0
+        self.0.fd()
     }
 }
 
@@ -279,6 +307,17 @@ impl Process {
         })
     }
 
+    /// May a process of its user be at the other end? Permissions of files have decided for groups.
+    pub(crate) fn is_welcome(&self, sharing: &Sharing) -> bool {
+        let own = |uid| uid == super::user::me() || uid == 0;
+        *sharing != Sharing::CurrentUser || self.uid.is_some_and(own)
+    }
+
+    /// Its user, for the words of an error.
+    pub(crate) fn owner_name(&self) -> String {
+        self.uid.map_or("nobody knows whom".to_owned(), super::user::name_of)
+    }
+
     pub(crate) fn pidfd(&self) -> Option<&Fd> {
         self.pidfd.as_ref()
     }
@@ -297,12 +336,19 @@ pub(crate) fn own_pidfd() -> io::Result<Fd> {
 }
 
 /// A doorbell: `ours` polls readable after the other side rang on `theirs`.
-pub(crate) fn doorbell() -> io::Result<(Fd, Fd)> {
+pub(crate) fn doorbell() -> io::Result<(Shy, Shy)> {
     let (ours, theirs) = Connection::pair()?;
     Ok((ours.0, theirs.0))
 }
 
+/// Is it a socket of the kind that `doorbell` makes? Asks nothing that could wait.
+pub(crate) fn is_doorbell(fd: &Shy) -> bool {
+    use rustix::net::sockopt::{socket_domain, socket_type};
+    socket_domain(fd).is_ok_and(|d| d == AddressFamily::UNIX)
+        && socket_type(fd).is_ok_and(|t| t == SocketType::SEQPACKET)
+}
+
 /// Rings. A full queue is a bell that rings already; a closed one has nobody to hear it.
-pub(crate) fn ring(bell: &Fd) {
+pub(crate) fn ring(bell: &Shy) {
     let _ = rustix::net::send(bell, &[1], SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
 }

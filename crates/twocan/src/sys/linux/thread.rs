@@ -1,7 +1,7 @@
 //! Signals and helper threads.
 
-/// Runs `work` with all signals blocked on this thread. Threads started in it inherit that: no signal handler of the
-/// application ever runs on them.
+/// Runs `work` with all signals blocked on this thread. Threads started in it inherit that: no
+/// signal handler of the application ever runs on them.
 pub(crate) fn without_signals<R>(work: impl FnOnce() -> R) -> R {
     let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();

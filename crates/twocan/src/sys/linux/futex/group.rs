@@ -1,4 +1,5 @@
-//! More words than one `futex_waitv` holds, and kernels without it: helper threads that live as long as one wait.
+//! More words than one `futex_waitv` holds, and kernels without it: helper threads that live as
+//! long as one wait.
 
 use super::{Outcome, WAITV_MAX, Word, wait_many, wait_one, wake_all_local, wake_word};
 use crate::sync::AtomicU32;
@@ -10,8 +11,8 @@ use std::time::{Duration, Instant};
 /// How long the caller sleeps before it looks again if the system gives it no helper thread.
 const NO_THREAD_NAP: Duration = Duration::from_millis(10);
 
-/// Starts a helper in `scope`, with all signals blocked: handlers run on the application's own threads. False = the system
-/// gave no thread.
+/// Starts a helper in `scope`, with all signals blocked: handlers run on the application's own
+/// threads. False = the system gave no thread.
 fn helper<'scope, F>(scope: &'scope Scope<'scope, '_>, work: F) -> bool
 where
     F: FnOnce() + Send + 'scope,
@@ -20,7 +21,8 @@ where
     without_signals(|| builder.spawn_scoped(scope, work).is_ok())
 }
 
-/// One `futex_waitv` per thread, each with a private stop word in its last place; this thread takes the first group.
+/// One `futex_waitv` per thread, each with a private stop word in its last place; this thread takes
+/// the first group.
 pub(super) fn in_groups(words: &[Word], deadline: Option<Instant>) -> Outcome {
     let stop = AtomicU32::new(0);
     let halt = || {
@@ -31,6 +33,7 @@ pub(super) fn in_groups(words: &[Word], deadline: Option<Instant>) -> Outcome {
     let sleep = |part: &[Word], deadline| {
         let mut list = Vec::with_capacity(WAITV_MAX);
         list.extend_from_slice(part);
+        // SYNC group-stop: compared by the kernel when this group goes to sleep.
         list.push(Word::local(&stop, 0));
         let outcome = wait_many(&list, deadline);
         halt();
@@ -58,16 +61,21 @@ fn drop_outcome(_: Outcome) {}
 const MAY_SLEEP: u8 = 1;
 const LEFT: u8 = 2;
 
-/// One FUTEX_WAIT per word, each on a thread of its own; this thread sleeps on a private word that the first who leaves
-/// changes. The others are freed by waking their word again and again until they have left: a wake that comes between a
-/// helper's look and its sleep is lost, and the word itself must not be changed by a waiter.
+/// One FUTEX_WAIT per word, each on a thread of its own; this thread sleeps on a private word that
+/// the first who leaves changes. The others are freed by waking their word again and again until
+/// they have left: a wake that comes between a helper's look and its sleep is lost, and the word
+/// itself must not be changed by a waiter.
 pub(super) fn one_thread_each(words: &[Word], deadline: Option<Instant>) -> Outcome {
     let done = AtomicU32::new(0);
     let marks: Vec<AtomicU8> = words.iter().map(|_| AtomicU8::new(LEFT)).collect();
     let work = |word: &Word, mark: &AtomicU8| {
-        // SYNC helper-done: pairs with the fence in `free_all`. The mark stands before the look; M_MARK_LATE in fallback.pml.
+        // SYNC helper-done: pairs with the fence in `free_all`. The mark stands before the look;
+        // the order matters: a mark after the look would be missed.
         fence(Ordering::SeqCst);
         if done.load(Ordering::Acquire) == 0 {
+            // Tests hold it up where a wake is lost.
+            #[cfg(test)]
+            std::thread::sleep(Duration::from_micros(300));
             wait_one(word, None);
         }
         done.store(1, Ordering::Release);
@@ -121,4 +129,27 @@ fn earlier(deadline: Option<Instant>, nap: Duration) -> Option<Instant> {
 /// The end of a nap is no time-out of the caller's.
 fn real_timeout(outcome: Outcome, limit: Option<Instant>, deadline: Option<Instant>) -> Outcome {
     if outcome == Outcome::TimedOut && limit != deadline { Outcome::Woken } else { outcome }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_futex_waitv_all_helpers_leave() {
+        // Whoever finds his word changed frees the others at each moment of their falling asleep.
+        let words: Vec<AtomicU32> = (0..6).map(|_| AtomicU32::new(0)).collect();
+        for round in 0..60_usize {
+            let changed = round % words.len();
+            let expected = |i| u32::from(i == changed);
+            let make = |(i, w)| Word::local(w, expected(i));
+            let list: Vec<Word> = words.iter().enumerate().map(make).collect();
+            let deadline = Instant::now() + Duration::from_secs(20);
+            assert_ne!(one_thread_each(&list, Some(deadline)), Outcome::TimedOut);
+        }
+        let list: Vec<Word> = words.iter().map(|w| Word::shared(w, 0)).collect();
+        let deadline = Instant::now() + Duration::from_millis(20);
+        assert_eq!(one_thread_each(&list, Some(deadline)), Outcome::TimedOut);
+        assert!(Instant::now() >= deadline);
+    }
 }

@@ -1,0 +1,49 @@
+//! A peer that lies, played with the library's own insides.
+
+use super::Channel;
+use crate::ring::Memory;
+use crate::ring::ack_word;
+use crate::sync::Ordering;
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(3);
+
+fn name(what: &str) -> String {
+    format!("review-{what}-{}", std::process::id())
+}
+
+#[test]
+fn a_successor_reads_on_after_a_peer_that_acknowledged_half_a_record() {
+    let name = name("half");
+    let mut a = Channel::open(&name).unwrap();
+    let b = Channel::open(&name).unwrap();
+    b.wait_peer(SOON).unwrap();
+    a.send([0; 200]).unwrap();
+    let start = a.tx.owner().own.shape().start;
+    // Aligned, and not more than was sent: but in the middle of the record.
+    let lie = ack_word(1, start.wrapping_add(64));
+    b.tx.owner().own.header().progress.ack.store(lie, Ordering::Release);
+    drop(b);
+    let mut c = Channel::open(&name).unwrap();
+    c.wait_peer(SOON).unwrap();
+    a.send("hello").unwrap();
+    loop {
+        let message = c.recv_timeout(SOON).expect("the successor is honest, and so is the sender");
+        if &*message == b"hello" {
+            break;
+        }
+    }
+}
+
+#[test]
+fn an_honest_end_is_welcome_after_one_that_boasted_of_its_age() {
+    // The server of a session says which generations there are. See `wire::MAX_GENERATION`.
+    let name = name("age");
+    let a = Channel::open(&name).unwrap();
+    a.tx.owner().boast(u32::MAX);
+    let b = Channel::open(&name).unwrap();
+    let _ = b.wait_peer(Duration::from_millis(500));
+    drop(a);
+    let c = Channel::open(&name).unwrap();
+    c.wait_peer(SOON).unwrap();
+}

@@ -1,0 +1,443 @@
+//! The ring against a simple model, from positions just below every wrap, over old bytes that look like stamps; and
+//! the consumer against memory that somebody hostile has filled.
+
+use super::*;
+use crate::layout::{Kind, LINE, RECORD_HEAD, head_word, max_payload, record_size, stamp};
+use crate::sync::Ordering::Relaxed;
+use proptest::prelude::*;
+use std::collections::VecDeque;
+
+/// Words in front of and behind the ring that nobody may touch.
+const GUARD: usize = 32;
+const CANARY: u64 = 0xA5A5_5A5A_C3C3_3C3C;
+
+/// A ring on the heap, between guards.
+struct Heap {
+    header: Header,
+    words: Vec<AtomicU64>,
+    capacity: usize,
+}
+
+impl Heap {
+    /// `old` gives the bytes that lie there already: the word at each position of the first lap.
+    fn new(capacity: usize, start: u64, old: impl Fn(u64) -> u64) -> Heap {
+        let words: Vec<_> = (0..capacity / 8 + 2 * GUARD).map(|_| AtomicU64::new(CANARY)).collect();
+        let heap = Heap { header: Header::blank(), words, capacity };
+        for at in (0..capacity as u64).step_by(8) {
+            let position = start.wrapping_add(at);
+            heap.word((position & (capacity as u64 - 1)) as usize).store(old(position), Relaxed);
+        }
+        // A new region is all zeros; at the least its first stamp word is.
+        heap.word((start & (capacity as u64 - 1)) as usize).store(0, Relaxed);
+        heap
+    }
+
+    fn guards_are_whole(&self) -> bool {
+        let behind = GUARD + self.capacity / 8;
+        let whole = |w: &AtomicU64| w.load(Relaxed) == CANARY;
+        self.words[..GUARD].iter().all(whole) && self.words[behind..].iter().all(whole)
+    }
+
+    /// The words of the unread records.
+    fn unread(&self, from: u64, to: u64) -> Vec<u64> {
+        let mask = self.capacity as u64 - 1;
+        let len = to.wrapping_sub(from);
+        let word = |at| self.word((from.wrapping_add(at) & mask) as usize).load(Relaxed);
+        (0..len).step_by(8).map(word).collect()
+    }
+}
+
+impl Memory for Heap {
+    fn header(&self) -> &Header {
+        &self.header
+    }
+    fn capacity(&self) -> usize {
+        self.capacity
+    }
+    fn word(&self, at: usize) -> &AtomicU64 {
+        assert!(at % 8 == 0 && at < self.capacity, "word {at} is outside the ring");
+        &self.words[GUARD + at / 8]
+    }
+    fn copy_out(&self, at: usize, to: &mut [u8]) {
+        assert!(at % 8 == 0 && at + to.len() <= self.capacity, "a copy leaves the ring");
+        for (i, chunk) in to.chunks_mut(8).enumerate() {
+            chunk
+                .copy_from_slice(&self.word(at + i * 8).load(Relaxed).to_ne_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+impl MemoryMut for Heap {
+    fn copy_in(&self, at: usize, from: &[u8]) {
+        assert!(at % 8 == 0 && at + from.len() <= self.capacity, "a copy leaves the ring");
+        for (i, chunk) in from.chunks(8).enumerate() {
+            let word = self.word(at + i * 8);
+            let mut bytes = word.load(Relaxed).to_ne_bytes();
+            bytes[..chunk.len()].copy_from_slice(chunk);
+            word.store(u64::from_ne_bytes(bytes), Relaxed);
+        }
+    }
+}
+
+/// What a payload is filled with.
+#[derive(Debug, Clone, Copy)]
+enum Fill {
+    Number(u8),
+    /// At every word, the stamp of the record that may stand there so many laps later.
+    Stamps(u8),
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// A record in one or two parts (the first of 0 or 16 bytes).
+    Push(Kind, usize, bool, Fill),
+    /// Reserved, written to, and given up.
+    GiveUp(usize, Fill),
+    /// Reserved, written in place, and published shorter.
+    Loan(usize, usize, Fill),
+    ZeroAhead(usize),
+    Consume,
+    /// Acknowledges so many of the records that were consumed and are not acknowledged yet.
+    Acknowledge(usize),
+}
+
+struct Expected {
+    kind: Kind,
+    position: u64,
+    bytes: Vec<u8>,
+}
+
+/// The ring, and what it should hold.
+struct Model {
+    memory: Heap,
+    producer: Producer,
+    consumer: Consumer,
+    messages: VecDeque<Expected>,
+    /// Positions behind consumed records that are not acknowledged yet.
+    unacknowledged: VecDeque<u64>,
+}
+
+impl Model {
+    fn new(capacity: usize, start: u64, old_lap: u64) -> Model {
+        let old = |position: u64| stamp(position.wrapping_add(old_lap * capacity as u64));
+        Model {
+            memory: Heap::new(capacity, start, old),
+            producer: Producer::new(start, capacity),
+            consumer: Consumer::new(start, capacity),
+            messages: VecDeque::new(),
+            unacknowledged: VecDeque::new(),
+        }
+    }
+
+    fn bytes(&self, fill: Fill, position: u64, len: usize) -> Vec<u8> {
+        let word = |i: u64| match fill {
+            Fill::Number(n) => u64::from(n).wrapping_mul(0x0101_0101_0101_0101) ^ position ^ i,
+            Fill::Stamps(laps) => {
+                let ahead =
+                    RECORD_HEAD as u64 + i * 8 + u64::from(laps) * self.memory.capacity as u64;
+                stamp(position.wrapping_add(ahead))
+            }
+        };
+        let words = (0..len.div_ceil(8) as u64).flat_map(|i| word(i).to_ne_bytes());
+        words.take(len).collect()
+    }
+
+    fn limit(&self, len: usize) -> usize {
+        len % (self.producer.max_payload() + 1)
+    }
+
+    fn step(&mut self, step: &Step) {
+        match *step {
+            Step::Push(kind, len, two, fill) => self.push(kind, self.limit(len), two, fill),
+            Step::GiveUp(len, fill) => {
+                self.in_place(self.limit(len), None, fill);
+            }
+            Step::Loan(len, less, fill) => {
+                let len = self.limit(len);
+                self.in_place(len, Some(len - less % (len + 1)), fill);
+            }
+            Step::ZeroAhead(len) => self.producer.zero_ahead(&self.memory, self.limit(len)),
+            Step::Consume => self.consume(),
+            Step::Acknowledge(n) => {
+                let n = n.min(self.unacknowledged.len());
+                if let Some(last) = self.unacknowledged.drain(..n).last() {
+                    assert!(self.producer.credit(last));
+                }
+            }
+        }
+    }
+
+    /// Where the next record of this length will stand, padding considered.
+    fn place(&self, len: usize) -> u64 {
+        let capacity = self.memory.capacity as u64;
+        let to_end = capacity - (self.producer.head() & (capacity - 1));
+        let skip = if record_size(len) as u64 > to_end { to_end } else { 0 };
+        self.producer.head().wrapping_add(skip)
+    }
+
+    fn push(&mut self, kind: Kind, len: usize, two: bool, fill: Fill) {
+        let position = self.place(len);
+        let bytes = self.bytes(fill, position, len);
+        let (first, second) = bytes.split_at(if two && len >= 16 { 16 } else { 0 });
+        let room = self.producer.has_room(len);
+        let used = self.producer.head().wrapping_sub(self.producer.acked());
+        let needs = position.wrapping_sub(self.producer.head()) + (record_size(len) + LINE) as u64;
+        assert_eq!(
+            room,
+            used + needs <= self.memory.capacity as u64,
+            "all but one line can be used"
+        );
+        let pushed = self.producer.push(&self.memory, kind, [first, second]);
+        assert_eq!(pushed.is_ok(), room, "has_room tells what push will do");
+        if let Ok(at) = pushed {
+            assert_eq!(at, position);
+            self.messages.push_back(Expected { kind, position, bytes });
+        }
+    }
+
+    fn in_place(&mut self, len: usize, publish: Option<usize>, fill: Fill) {
+        let Ok(slot) = self.producer.reserve(&self.memory, len) else { return };
+        let mut bytes = self.bytes(fill, slot.position, len);
+        self.memory.copy_in(slot.payload_at, &bytes);
+        if let Some(shorter) = publish {
+            self.producer.publish(&self.memory, Kind::Data, shorter);
+            bytes.truncate(shorter);
+            self.messages.push_back(Expected { kind: Kind::Data, position: slot.position, bytes });
+        }
+    }
+
+    fn consume(&mut self) {
+        loop {
+            match self.consumer.peek(&self.memory) {
+                Peek::Empty => {
+                    assert!(self.messages.is_empty(), "a published record is not seen");
+                    assert_eq!(self.consumer.position(), self.producer.head());
+                    return;
+                }
+                Peek::Bad(violation) => panic!("an honest ring is refused: {violation}"),
+                Peek::Record(record) => {
+                    self.consumer.advance(&record);
+                    if record.kind == Kind::Pad {
+                        assert_eq!(record.next & (self.memory.capacity as u64 - 1), 0);
+                        continue;
+                    }
+                    let expected = self.messages.pop_front().expect("a record nobody pushed");
+                    assert_eq!((record.kind, record.position), (expected.kind, expected.position));
+                    let mut bytes = vec![0; record.len];
+                    self.memory.copy_out(record.payload_at, &mut bytes);
+                    assert!(bytes == expected.bytes, "other bytes than were pushed");
+                    self.unacknowledged.push_back(record.next);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Runs a step and checks what must hold after any.
+    fn checked(&mut self, step: &Step) {
+        let (from, to) = (self.producer.acked(), self.producer.head());
+        let before = self.memory.unread(from, to);
+        self.step(step);
+        let after = self.memory.unread(from, to);
+        assert!(before == after, "something that is not acknowledged was overwritten: {step:?}");
+        assert!(self.memory.guards_are_whole(), "something outside the ring was written");
+        let next = Consumer::new(self.producer.head(), self.memory.capacity);
+        assert_eq!(next.peek(&self.memory), Peek::Empty, "old bytes are taken for a record");
+    }
+}
+
+fn kinds() -> impl Strategy<Value = Kind> {
+    prop_oneof![Just(Kind::Data), Just(Kind::First), Just(Kind::Middle), Just(Kind::Last)]
+}
+
+fn fills() -> impl Strategy<Value = Fill> {
+    prop_oneof![any::<u8>().prop_map(Fill::Number), (0..3u8).prop_map(Fill::Stamps)]
+}
+
+/// Mostly a few lines, sometimes anything up to the longest record; often exactly full lines.
+fn lengths() -> impl Strategy<Value = usize> {
+    prop_oneof![
+        4 => 0..200usize,
+        2 => (1..8usize).prop_map(|lines| lines * LINE - RECORD_HEAD),
+        1 => any::<usize>(),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (kinds(), lengths(), any::<bool>(), fills()).prop_map(|(k, l, t, f)| Step::Push(k, l, t, f)),
+        2 => (lengths(), fills()).prop_map(|(l, f)| Step::GiveUp(l, f)),
+        2 => (lengths(), lengths(), fills()).prop_map(|(l, s, f)| Step::Loan(l, s, f)),
+        4 => lengths().prop_map(Step::ZeroAhead),
+        6 => Just(Step::Consume),
+        4 => (1..8usize).prop_map(Step::Acknowledge),
+    ]
+}
+
+/// Positions from which a short run crosses a wrap of the position, of the acknowledgement word, or of the ring.
+fn starts() -> impl Strategy<Value = u64> {
+    let wraps = prop_oneof![Just(1u64 << 32), Just(1 << 38), Just(1 << 63), Just(0)];
+    let below = (wraps, 0..64u64).prop_map(|(w, lines)| w.wrapping_sub(lines * LINE as u64));
+    prop_oneof![3 => below, 1 => any::<u64>().prop_map(|p| p & !(LINE as u64 - 1))]
+}
+
+fn capacities() -> impl Strategy<Value = usize> {
+    prop_oneof![4 => Just(4usize << 10), 2 => Just(8 << 10), 1 => Just(64 << 10)]
+}
+
+fn many() -> ProptestConfig {
+    ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(many())]
+
+    #[test]
+    fn messages_come_out_as_they_went_in(
+        capacity in capacities(),
+        start in starts(),
+        old_lap in 0..3u64,
+        steps in prop::collection::vec(steps(), 1..250),
+    ) {
+        let mut model = Model::new(capacity, start, old_lap);
+        steps.iter().for_each(|step| model.checked(step));
+        while !model.messages.is_empty() {
+            model.checked(&Step::Consume);
+        }
+        model.checked(&Step::Consume);
+    }
+
+    #[test]
+    fn the_acknowledgement_word_carries_every_position_a_ring_can_be_at(
+        start in starts(),
+        behind in 0..1u64 << 24,
+        generation in 1..u32::MAX,
+    ) {
+        let position = start.wrapping_add(behind * LINE as u64);
+        let header = Header::blank();
+        prop_assert_eq!(header.progress.acknowledged(generation, start), Ok(None));
+        header.progress.acknowledge(generation, position);
+        prop_assert_eq!(header.progress.acknowledged(generation, start), Ok(Some(position)));
+        prop_assert_eq!(header.progress.acknowledged(generation + 1, start), Ok(None));
+        prop_assert_eq!(header.progress.acknowledged(generation - 1, start), Err(()));
+    }
+
+    #[test]
+    fn credit_takes_exactly_what_was_sent_and_not_taken_back(
+        start in starts(),
+        lines in 0..40u64,
+        acked in 0..40u64,
+        said in prop_oneof![any::<u64>(), (0..6000u64).prop_map(|d| d.wrapping_sub(3000))],
+    ) {
+        let memory = Heap::new(4096, start, |_| 0);
+        let mut producer = Producer::new(start, 4096);
+        for _ in 0..lines {
+            producer.push(&memory, Kind::Data, [&[], b"x"]).unwrap();
+        }
+        let acked = start.wrapping_add(acked.min(lines) * LINE as u64);
+        prop_assert!(producer.credit(acked));
+        let said = start.wrapping_add(said);
+        let allowed = (0..=lines)
+            .map(|n| start.wrapping_add(n * LINE as u64))
+            .any(|p| p == said && reached(p, acked));
+        prop_assert_eq!(producer.credit(said), allowed);
+        prop_assert_eq!(producer.acked(), if allowed { said } else { acked });
+    }
+
+    #[test]
+    fn a_hostile_ring_is_never_left_and_always_ends(
+        capacity in capacities(),
+        start in starts(),
+        lines in prop::collection::vec(hostile_line(), 1024),
+    ) {
+        let memory = Heap::new(capacity, start, |_| 0x0123_4567_89AB_CDEF);
+        let mask = capacity as u64 - 1;
+        for at in (0..capacity as u64).step_by(LINE) {
+            let position = start.wrapping_add(at);
+            let place = (position & mask) as usize;
+            let line = &lines[place / LINE];
+            let to_end = capacity - place;
+            memory.word(place).store(line.stamp.unwrap_or(stamp(position)), Relaxed);
+            memory.word(place + 8).store(line.head(capacity, to_end), Relaxed);
+        }
+        let mut consumer = Consumer::new(start, capacity);
+        let mut records = 0;
+        while let Peek::Record(record) = consumer.peek(&memory) {
+            records += 1;
+            prop_assert!(records <= capacity / LINE, "round and round");
+            prop_assert!(record.len <= capacity / 4);
+            let mut bytes = vec![0; record.len];
+            memory.copy_out(record.payload_at, &mut bytes);
+            let step = record.next.wrapping_sub(record.position);
+            prop_assert!(step > 0 && step % LINE as u64 == 0);
+            prop_assert!((record.position & mask) + step <= capacity as u64);
+            consumer.advance(&record);
+            prop_assert_eq!(consumer.position(), record.next);
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct HostileLine {
+    /// `None` = the right one.
+    stamp: Option<u64>,
+    kind: u32,
+    len: HostileLen,
+}
+
+#[derive(Debug, Clone)]
+enum HostileLen {
+    Any(u32),
+    NearMax(i32),
+    NearEnd(i32),
+}
+
+impl HostileLine {
+    fn head(&self, capacity: usize, to_end: usize) -> u64 {
+        let near = |at: usize, by: i32| (at as i64 + i64::from(by)) as u32;
+        let len = match self.len {
+            HostileLen::Any(len) => len,
+            HostileLen::NearMax(by) => near(max_payload(capacity), by),
+            HostileLen::NearEnd(by) => near(to_end - RECORD_HEAD, by),
+        };
+        u64::from(self.kind) << 32 | u64::from(len)
+    }
+}
+
+fn hostile_line() -> impl Strategy<Value = HostileLine> {
+    let stamps = prop_oneof![19 => Just(None), 1 => any::<u64>().prop_map(Some)];
+    let lens = prop_oneof![
+        8 => (0..300u32).prop_map(HostileLen::Any),
+        1 => any::<u32>().prop_map(HostileLen::Any),
+        1 => (-70..70i32).prop_map(HostileLen::NearMax),
+        2 => (-70..70i32).prop_map(HostileLen::NearEnd),
+    ];
+    let kinds = prop_oneof![19 => 1..6u32, 1 => any::<u32>()];
+    (stamps, kinds, lens).prop_map(|(stamp, kind, len)| HostileLine { stamp, kind, len })
+}
+
+#[test]
+fn a_record_whose_length_would_leave_the_ring_is_refused() {
+    let memory = Heap::new(4096, 0, |_| 0);
+    for (kind, len, good) in [
+        (Kind::Data, max_payload(4096), true),
+        (Kind::Data, max_payload(4096) + 1, false),
+        (Kind::Last, u32::MAX as usize, false),
+        (Kind::Pad, 0, false), // padding ends where the ring ends
+    ] {
+        memory.word(8).store(head_word(kind, len), Relaxed);
+        memory.word(0).store(stamp(0), Relaxed);
+        let seen = Consumer::new(0, 4096).peek(&memory);
+        assert_eq!(matches!(seen, Peek::Record(_)), good, "{kind:?} {len}");
+    }
+}
+
+#[test]
+fn an_idle_ring_can_be_filled_to_its_last_line_but_one() {
+    for start in [0, 64, 4096 - 64, 1 << 38, u64::MAX - 63] {
+        let memory = Heap::new(4096, start, |_| u64::MAX);
+        let mut producer = Producer::new(start, 4096);
+        let sent = (0..).take_while(|_| producer.push(&memory, Kind::Data, [&[], &[]]).is_ok());
+        assert_eq!(sent.count(), 4096 / LINE - 1);
+    }
+}

@@ -1,0 +1,85 @@
+//! Sessions with both ends in this process, and the directory in view.
+
+use crate::name::Name;
+use crate::sys::dir::{Directory, PATIENCE};
+use crate::sys::files;
+use crate::{Channel, ErrorKind};
+use std::time::{Duration, Instant};
+
+const LONG: Duration = Duration::from_secs(20);
+
+fn unique(what: &str) -> String {
+    let [a, _] = crate::sys::random::words().unwrap();
+    format!("unit-{what}-{a:x}")
+}
+
+fn seat_files(name: &str) -> [String; 4] {
+    let hash = Name::parse(name).unwrap().hash128();
+    [
+        format!("ch-{hash:032x}.0"),
+        format!("ch-{hash:032x}.0.seat"),
+        format!("ch-{hash:032x}.1"),
+        format!("ch-{hash:032x}.1.seat"),
+    ]
+}
+
+fn eventually(what: &str, mut is: impl FnMut() -> bool) {
+    let end = Instant::now() + LONG;
+    while !is() {
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn a_swept_directory_does_not_part_the_two_and_the_seats_are_bound_again() {
+    let name = unique("swept");
+    let mut a = Channel::open(&name).unwrap();
+    let mut b = Channel::open(&name).unwrap();
+    b.wait_peer(LONG).unwrap();
+    let dir = Directory::open().unwrap();
+    for file in seat_files(&name) {
+        files::unlink(&dir, &file);
+    }
+    a.send("still here").unwrap();
+    assert_eq!(&*b.recv_timeout(LONG).unwrap(), b"still here");
+    let there = |dir: &Directory| {
+        let all = dir.file_names();
+        seat_files(&name).iter().all(|f| all.contains(f))
+    };
+    eventually("the seats are bound again", || there(&dir));
+    let third = Channel::open(&name).unwrap_err();
+    assert_eq!(third.kind(), ErrorKind::InUse);
+    drop(a);
+    assert!(matches!(b.recv_timeout(LONG), Err(crate::RecvError::PeerClosed)));
+    let mut c = Channel::open(&name).unwrap();
+    c.send("next").unwrap();
+    assert_eq!(&*b.recv_timeout(LONG).unwrap(), b"next");
+    drop((b, c));
+    let all = dir.file_names();
+    assert!(seat_files(&name).iter().all(|f| !all.contains(f)), "nothing is left");
+}
+
+#[test]
+fn whoever_took_the_name_after_a_sweep_keeps_it() {
+    let name = unique("taken");
+    let a = Channel::open(&name).unwrap();
+    let dir = Directory::open().unwrap();
+    let hash = Name::parse(&name).unwrap().hash128();
+    // Under the lock the old end cannot come back at once.
+    let lock = dir.lock(hash, PATIENCE).unwrap();
+    for file in seat_files(&name) {
+        files::unlink(&dir, &file);
+    }
+    let opener = std::thread::spawn({
+        let name = name.clone();
+        move || Channel::open(&name).unwrap()
+    });
+    drop(lock);
+    let b = opener.join().unwrap();
+    drop(a);
+    // Whichever was faster, dropping the one has not taken the other's seat away.
+    let c = Channel::open(&name).unwrap();
+    b.wait_peer(LONG).unwrap();
+    drop((b, c));
+}

@@ -1,0 +1,223 @@
+//! `cargo xtask mutants`: a test of a promise is trusted once it has failed on a broken copy.
+//!
+//! A fault stands in the source behind `#[cfg(twocan_mutant = "NAME")]` (the healthy line behind
+//! the same with `not(..)`) and has one row in [`TABLE`]. Here the fault is built in, and the named
+//! test must fail. A fault that does not compile, or a filter that matches no test, counts as
+//! survived: nothing has been shown.
+
+use crate::files::{Tree, target};
+use crate::run::{cargo, words};
+use std::collections::BTreeSet;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+/// The reserved name under which nothing is broken: the same tests must pass.
+const HEALTHY: &str = "none";
+
+/// A test that runs longer has lost a wake or a message: that is a catch, by hanging.
+const TEST_TIME_MAX: Duration = Duration::from_secs(120);
+
+/// Which tests of the package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(dead_code, reason = "the table need not use all of them")]
+enum Place {
+    /// Beside the code.
+    Unit,
+    /// Beside the code, as loom models (`--cfg loom`, release).
+    Loom,
+    /// `tests/NAME.rs`.
+    Test(&'static str),
+}
+
+/// One deliberate fault and the test that must catch it.
+#[derive(Debug, Clone, Copy)]
+struct Mutant {
+    /// As in `cfg(twocan_mutant = "NAME")`.
+    name: &'static str,
+    /// The rule that is broken, in a few words.
+    breaks: &'static str,
+    package: &'static str,
+    place: Place,
+    /// Name of the test, as for `cargo test FILTER`.
+    test: &'static str,
+}
+
+/// All faults. `cargo xtask check` compares the names with the sources.
+const TABLE: &[Mutant] = &[];
+
+/// Runs one fault, or all.
+pub(crate) fn mutants(which: &str) -> Result<(), String> {
+    if which == "list" {
+        for m in TABLE {
+            println!("{:24} {}", m.name, m.breaks);
+            println!("{:24} caught by {:?} {} of {}", "", m.place, m.test, m.package);
+        }
+        return Ok(());
+    }
+    if which == "all" {
+        compare(&Tree::read())?;
+    }
+    let chosen: Vec<&Mutant> = TABLE.iter().filter(|m| which == "all" || m.name == which).collect();
+    if chosen.is_empty() && which != "all" {
+        return Err(format!("there is no mutant \"{which}\"; `cargo xtask mutants list` has all"));
+    }
+    let mut healthy = BTreeSet::new();
+    let mut survived = Vec::new();
+    for m in chosen {
+        // A test that fails anyway catches nothing: it must pass on the healthy code, in this very
+        // build.
+        if healthy.insert((m.package, m.place, m.test)) {
+            match run(m, HEALTHY)? {
+                Verdict::Passed => {}
+                other => return Err(format!("{}: {other:?} without any fault", m.test)),
+            }
+        }
+        match run(m, m.name)? {
+            Verdict::Failed(took) => println!("caught    {} by {} in {took:.1?}", m.name, m.test),
+            Verdict::Hung => println!("caught    {} by {}, which hung", m.name, m.test),
+            Verdict::Passed => {
+                println!("SURVIVED  {}: {} passed", m.name, m.test);
+                survived.push(m.name);
+            }
+            Verdict::NoSuchTest => {
+                println!("SURVIVED  {}: no test is named {}", m.name, m.test);
+                survived.push(m.name);
+            }
+        }
+    }
+    if survived.is_empty() { Ok(()) } else { Err(format!("survived: {}", survived.join(", "))) }
+}
+
+#[derive(Debug, PartialEq)]
+enum Verdict {
+    Passed,
+    Failed(Duration),
+    Hung,
+    NoSuchTest,
+}
+
+/// A stand-in for rustc that adds the fault. cargo calls it for the workspace's own crates only and
+/// keeps what it makes apart by its path: the dependencies are built once for all faults, which
+/// `RUSTFLAGS` would not give.
+fn compiler(fault: &str) -> std::io::Result<String> {
+    let folder = target().join("mutants");
+    std::fs::create_dir_all(&folder)?;
+    let path = folder.join(format!("rustc-{fault}"));
+    let script = format!(
+        "#!/bin/sh\nrustc=\"$1\"\nshift\nexec \"$rustc\" \"$@\" --cfg 'twocan_mutant=\"{fault}\"'\n"
+    );
+    // Written only once: its time of change counts as a change of the compiler.
+    if std::fs::read_to_string(&path).ok().as_ref() != Some(&script) {
+        std::fs::write(&path, script)?;
+        let done = Command::new("chmod").arg("755").arg(&path).status()?;
+        assert!(done.success(), "chmod {}", path.display());
+    }
+    Ok(path.display().to_string())
+}
+
+/// Builds with the fault, then runs the test with a time limit.
+fn run(m: &Mutant, fault: &str) -> Result<Verdict, String> {
+    let compiler = compiler(fault).map_err(|e| format!("cannot prepare {fault}: {e}"))?;
+    let folder = target().join("mutants").display().to_string();
+    let command = |more: &[&str]| {
+        let place: &[&str] = match &m.place {
+            Place::Unit => &["--lib"],
+            Place::Loom => &["--lib", "--release"],
+            Place::Test(file) => &["--test", file],
+        };
+        let args = [&["test", "--quiet", "-p", m.package], place, more].concat();
+        let env = [("RUSTC_WORKSPACE_WRAPPER", &*compiler), ("CARGO_TARGET_DIR", &*folder)];
+        let mut command = cargo(&args, &env);
+        if m.place == Place::Loom {
+            command.env("RUSTFLAGS", "--cfg loom");
+        }
+        command
+    };
+    let mut build = command(&["--no-run"]);
+    match build.status() {
+        Ok(status) if status.success() => {}
+        _ => return Err(format!("the fault {fault} does not build: {}", words(&build))),
+    }
+    let names = command(&[m.test, "--", "--list"]).output().map_err(|e| e.to_string())?;
+    if !String::from_utf8_lossy(&names.stdout).contains(": test") {
+        return Ok(Verdict::NoSuchTest);
+    }
+    let start = Instant::now();
+    let mut child = own_group(&mut command(&[m.test])).spawn().map_err(|e| e.to_string())?;
+    loop {
+        match child.try_wait().map_err(|e| e.to_string())? {
+            Some(status) if status.success() => return Ok(Verdict::Passed),
+            Some(_) => return Ok(Verdict::Failed(start.elapsed())),
+            None if start.elapsed() > TEST_TIME_MAX => {
+                end_group(&mut child);
+                return Ok(Verdict::Hung);
+            }
+            None => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+/// The test may start processes of its own; all of them end with it.
+#[cfg(unix)]
+fn own_group(command: &mut Command) -> &mut Command {
+    std::os::unix::process::CommandExt::process_group(command, 0)
+}
+
+#[cfg(not(unix))]
+fn own_group(command: &mut Command) -> &mut Command {
+    command
+}
+
+fn end_group(child: &mut Child) {
+    if cfg!(unix) {
+        let group = format!("-{}", child.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// Every fault in the sources has a row, and every row a fault.
+pub(crate) fn compare(tree: &Result<Tree, String>) -> Result<(), String> {
+    let tree = tree.as_ref().map_err(Clone::clone)?;
+    let rows: BTreeSet<&str> = TABLE.iter().map(|m| m.name).collect();
+    let found = named_in(tree);
+    let mut wrong = Vec::new();
+    for name in found.iter().filter(|name| !rows.contains(name.as_str())) {
+        wrong.push(format!("the fault \"{name}\" has no row in xtask/src/mutants.rs"));
+    }
+    for name in rows.iter().filter(|name| !found.contains(**name)) {
+        wrong.push(format!("the row \"{name}\" has no fault in the sources"));
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n       ")) }
+}
+
+fn named_in(tree: &Tree) -> BTreeSet<String> {
+    let mark = "twocan_mutant = \"";
+    let mut names = BTreeSet::new();
+    for file in tree.rust().filter(|f| !f.path.starts_with("xtask/")) {
+        for rest in file.text.split(mark).skip(1) {
+            names.extend(rest.split('"').next().map(str::to_owned));
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_without_a_row_is_told() {
+        let text = "#[cfg(twocan_mutant = \"unheard_of\")]\nfn broken() {}\n";
+        let tree = Ok(Tree::of(&[("crates/twocan/src/ring.rs", text)]));
+        assert!(compare(&tree).unwrap_err().contains("unheard_of"));
+    }
+
+    #[test]
+    fn the_rows_have_different_names_and_none_is_reserved() {
+        let names: BTreeSet<&str> = TABLE.iter().map(|m| m.name).collect();
+        assert_eq!(names.len(), TABLE.len());
+        assert!(!names.contains(HEALTHY) && !names.contains("all") && !names.contains("list"));
+    }
+}
