@@ -18,6 +18,7 @@ fn fingerprint() -> u32 {
 pub const ARM_RX: u64 = 128;
 pub const BELL_RX: u64 = 384;
 pub const ACK: u64 = 640;
+pub const TAKEN: u64 = 648;
 pub const END: u64 = 768;
 pub const RING: u64 = 4096;
 pub const CAPACITY: u64 = 4096;
@@ -295,13 +296,14 @@ impl Socket {
 }
 
 impl Socket {
-    /// Waits for HELLO, and takes the newcomer's region.
-    pub fn hear_hello(&self) -> File {
+    /// Waits for a message, and takes the descriptor number `which` of it (HELLO: 0 is the
+    /// newcomer's region; the first WELCOME: 2 is the earlier end's). The others stay open.
+    pub fn hear_region(&self, which: usize) -> File {
         let mut bytes = [0u8; 2000];
         let mut iov = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
         let mut space = [0u64; 32];
-        // SAFETY: the buffers live and are as long as said; the first descriptor is the region, and
-        // ours from now on (the others stay open until the test ends).
+        // SAFETY: the buffers live and are as long as said; that many descriptors came, and they are
+        // ours from now on.
         unsafe {
             let mut message: libc::msghdr = std::mem::zeroed();
             message.msg_iov = &raw mut iov;
@@ -311,8 +313,9 @@ impl Socket {
             let flags = libc::MSG_CMSG_CLOEXEC;
             assert!(libc::recvmsg(self.0.as_raw_fd(), &raw mut message, flags) > 0);
             let control = libc::CMSG_FIRSTHDR(&raw const message);
-            assert!(!control.is_null(), "HELLO brings descriptors");
-            File::from_raw_fd(libc::CMSG_DATA(control).cast::<RawFd>().read_unaligned())
+            assert!(!control.is_null(), "it brings descriptors");
+            let fds = libc::CMSG_DATA(control).cast::<RawFd>();
+            File::from_raw_fd(fds.add(which).read_unaligned())
         }
     }
 

@@ -237,7 +237,7 @@ fn what_was_sent_before_welcome_came_wakes_a_peer_that_sleeps_already() {
         let stage = Stage::new("asleep");
         let region = Region::new(Flaw::None);
         let (mut honest, seat, socket) = first_seat(&stage, &region);
-        let theirs = socket.hear_hello();
+        let theirs = socket.hear_region(0);
         region.word(ARM_RX, 4 | 1);
         honest.does("split");
         honest.does(doing);
@@ -256,6 +256,46 @@ fn what_was_sent_before_welcome_came_wakes_a_peer_that_sleeps_already() {
         clear(&stage, &seat);
         stage.end([honest]);
     }
+}
+
+/// Where the honest end's only long message begins, and where it ends; `None` = not yet whole.
+fn long_message(theirs: &std::fs::File) -> Option<(u64, u64)> {
+    let mut ring = vec![0; CAPACITY as usize];
+    theirs.read_exact_at(&mut ring, RING).unwrap();
+    let word = |at: usize| u64::from_le_bytes(ring[at..at + 8].try_into().unwrap());
+    let records = (0..ring.len()).step_by(64).map(|at| (at, word(at), word(at + 8)));
+    let is_one = |at: usize, stamp: u64| stamp & 1 == 1 && (stamp & !1) % CAPACITY == at as u64;
+    let of = |kind: u64| {
+        records.clone().find(|(at, stamp, head)| is_one(*at, *stamp) && head >> 32 == kind)
+    };
+    let ((_, first, _), (_, last, head)) = (of(3)?, of(5)?);
+    Some((first & !1, (last & !1) + (16 + (head & 0xFFFF_FFFF)).next_multiple_of(64)))
+}
+
+#[test]
+fn a_message_taken_by_a_reader_that_died_without_waking_anybody_is_not_sent_again() {
+    // The reader is killed between its acknowledgement and the wake: the sender sleeps, and hears
+    // of it by the death alone.
+    let stage = Stage::new("taken");
+    let mut honest = stage.opened_with("honest", "ring=4096 spin=never");
+    let region = Region::new(Flaw::None);
+    let socket = Socket::connect(&stage, &seat_of(&stage));
+    socket.say_hello(&region);
+    let theirs = socket.hear_region(2);
+    honest.does("wait-peer");
+    honest.tell("long 2000 1");
+    crate::support::eventually("it is written whole", || long_message(&theirs).is_some());
+    honest.waits();
+    let (first, end) = long_message(&theirs).unwrap();
+    region.word(TAKEN, first | 1);
+    region.word(ACK, 1 << 32 | (end / 64) & 0xFFFF_FFFF);
+    drop(socket);
+    honest.hears("ok");
+    honest.says("recv", "!PeerDied");
+    let mut next = stage.opened("next");
+    next.does("wait-peer");
+    next.says("try-recv", "!Empty");
+    stage.end([honest, next]);
 }
 
 #[test]

@@ -133,3 +133,28 @@ fn a_hundred_ends_leave_no_descriptor_no_mapping_and_no_file() {
     assert_eq!((size(&mut a), size(&mut b), stage.files().len()), before);
     stage.end([a, b]);
 }
+
+#[test]
+fn what_is_sent_while_the_ends_are_meeting_wakes_the_reader() {
+    let stage = Stage::new("meeting");
+    let (mut a, mut b) = (stage.peer("a"), stage.opened("b"));
+    for round in 0..150 {
+        b.tell("recv");
+        a.does("open cat ring=4096");
+        a.does(&format!("send {round}"));
+        b.hears(&round.to_string());
+        a.tell("recv");
+        b.does("send back");
+        a.hears("back");
+        a.does("drop");
+        b.says("recv", "!PeerClosed");
+        // The other way round: the one that was there first speaks while the other comes.
+        a.tell("open cat ring=4096");
+        b.does(&format!("send {round}"));
+        a.hears("ok");
+        a.says("recv", &round.to_string());
+        a.does("drop");
+        b.says("recv", "!PeerClosed");
+    }
+    stage.end([a, b]);
+}
