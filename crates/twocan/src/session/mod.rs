@@ -136,6 +136,7 @@ impl End {
         self.head.store(head, Ordering::Release);
     }
 
+    #[inline]
     pub(crate) fn head(&self) -> u64 {
         // SYNC own-head
         self.head.load(Ordering::Acquire)
