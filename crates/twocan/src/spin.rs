@@ -2,6 +2,7 @@
 
 use crate::channel::Spin;
 use crate::sync::spin_loop;
+use crate::sys::thread;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,20 @@ use std::time::{Duration, Instant};
 /// so that a prompt answer is never slept for and an idle wait costs next to nothing.
 const BUDGET: Duration = Duration::from_micros(25);
 /// Looks between two readings of the clock.
-const LOOKS: u32 = 64;
+const LOOKS: u32 = 256;
+
+/// What the one who looks may expect, and so how often it looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// An answer to what was sent just now: every nanosecond counts.
+    Answer,
+    /// One of many that come by themselves: whoever looks at the line that is being written takes it away from the
+    /// writer, once for every message. Looking seldom lets a few of them gather.
+    Stream,
+}
+
+/// Pauses between two looks at a stream.
+const SELDOM: u32 = 256;
 
 /// One half's way of spinning.
 #[derive(Debug)]
@@ -24,17 +38,19 @@ impl Spinner {
 
     /// True = look again at everything; false = go to sleep.
     #[inline]
-    pub(crate) fn spin(&self, ready: impl Fn() -> bool) -> bool {
+    pub(crate) fn spin(&self, ready: impl Fn() -> bool, pace: Pace) -> bool {
         if self.spin == Spin::Never || one_core() && self.spin == Spin::Adaptive {
             return false;
         }
+        let seldom = pace == Pace::Stream && self.spin == Spin::Adaptive;
+        let pauses = if seldom { SELDOM } else { 1 };
         let mut end = None;
         loop {
-            for _ in 0..LOOKS {
+            for _ in 0..LOOKS / pauses {
                 if ready() {
                     return true;
                 }
-                spin_loop();
+                (0..pauses).for_each(|_| spin_loop());
             }
             if self.spin == Spin::Always {
                 return true; // the caller looks at everything, also at what `ready` leaves out, and comes again
@@ -50,5 +66,7 @@ impl Spinner {
 /// On one core the peer cannot answer while we look.
 fn one_core() -> bool {
     static ONE: OnceLock<bool> = OnceLock::new();
-    *ONE.get_or_init(|| std::thread::available_parallelism().is_ok_and(|n| n.get() == 1))
+    // Not `available_parallelism`: it counts the cores that this process may use, and two processes that are tied to
+    // one core each are the fastest pair there is.
+    *ONE.get_or_init(|| thread::cores_of_the_machine() == 1)
 }

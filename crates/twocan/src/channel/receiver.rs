@@ -8,7 +8,7 @@ use crate::park::{self, Woken};
 use crate::region::PeerRegion;
 use crate::ring::{Consumer, Memory, Peek, Record, reached};
 use crate::session::{Departed, Front, Half, Owner, RxView};
-use crate::spin::Spinner;
+use crate::spin::{Pace, Spinner};
 use crate::sync::{AtomicU64, Ordering};
 use crate::sys::futex;
 use crate::until::Gone;
@@ -43,6 +43,8 @@ pub struct Receiver {
     /// Whose departure was reported last.
     departed: Option<PeerInfo>,
     spinner: Spinner,
+    /// How far this end had sent when this half waited last: if no further by now, what comes is no answer.
+    said: u64,
     words: Vec<futex::Word>,
     /// Still part of a `Channel`: then both halves go together.
     attached: bool,
@@ -95,6 +97,7 @@ impl Receiver {
             finished: 0,
             departed: None,
             spinner: Spinner::new(spin),
+            said: 0,
             words: Vec::new(),
             attached: true,
         }
@@ -737,6 +740,9 @@ impl Receiver {
     }
 
     fn pause(&mut self, until: &Until<'_>) {
+        let said = self.owner.own.head();
+        let pace = if said == self.said { Pace::Stream } else { Pace::Answer };
+        self.said = said;
         let look = |rx: &Receiver| {
             if rx.owner.news() != rx.news {
                 return true;
@@ -748,7 +754,7 @@ impl Receiver {
             rx.owner.news() != rx.news
                 || rx.front().is_some_and(|front| rx.ring.ready(&*front.region))
         };
-        if self.view.live.is_some() && self.spinner.spin(|| spin(self)) {
+        if self.view.live.is_some() && self.spinner.spin(|| spin(self), pace) {
             return;
         }
         let mut words = std::mem::take(&mut self.words);

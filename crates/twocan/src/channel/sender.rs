@@ -8,7 +8,7 @@ use crate::park::{self, Woken};
 use crate::region::{OwnRegion, PeerRegion};
 use crate::ring::{Consumer, Memory, Peek, Producer, Slot, reached};
 use crate::session::{Departed, Half, Owner, TxView};
-use crate::spin::Spinner;
+use crate::spin::{Pace, Spinner};
 use crate::sync::Ordering;
 use crate::sys::futex;
 use crate::until::Gone;
@@ -623,7 +623,7 @@ impl Sender {
         let look = |tx: &Sender| {
             tx.owner.news() != tx.news || peer.as_ref().is_some_and(|p| ready(tx, p) || is_deaf(p))
         };
-        if peer.is_some() && self.spinner.spin(|| look(self)) {
+        if peer.is_some() && self.spinner.spin(|| look(self), Pace::Answer) {
             return;
         }
         let mut words = std::mem::take(&mut self.words);

@@ -19,3 +19,10 @@ pub(crate) fn without_signals<R>(work: impl FnOnce() -> R) -> R {
     }
     result
 }
+
+/// How many cores the machine has switched on, whichever of them this process may use.
+pub(crate) fn cores_of_the_machine() -> usize {
+    // SAFETY: no memory is passed; -1 = not known.
+    let cores = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
+    usize::try_from(cores).unwrap_or(1).max(1)
+}
