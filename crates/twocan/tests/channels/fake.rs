@@ -302,8 +302,8 @@ impl Socket {
         let mut bytes = [0u8; 2000];
         let mut iov = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
         let mut space = [0u64; 32];
-        // SAFETY: the buffers live and are as long as said; that many descriptors came, and they are
-        // ours from now on.
+        // SAFETY: the buffers live and are as long as said; that many descriptors came, and they
+        // are ours from now on.
         unsafe {
             let mut message: libc::msghdr = std::mem::zeroed();
             message.msg_iov = &raw mut iov;

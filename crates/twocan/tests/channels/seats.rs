@@ -34,8 +34,8 @@ fn of_three_that_race_two_win_and_the_third_is_told_by_whom() {
         let pids = winners.iter().map(|i| peers[*i].pid()).collect::<Vec<_>>();
         let told = |p: u32, q: u32| {
             format!(
-                "!cat is in use by pid {p} and pid {q}. A channel has two ends.\\n        Choose another name, or wait \
-                 for one of them to leave: twocan chat cat --wait"
+                "!cat is in use by pid {p} and pid {q}. A channel has two ends.\\n        Choose \
+                 another name, or wait for one of them to leave: twocan chat cat --wait"
             )
         };
         let possible = [told(pids[0], pids[1]), told(pids[1], pids[0])];
@@ -57,8 +57,8 @@ fn two_that_do_not_fit_refuse_each_other_and_say_why() {
         (
             "label=chat/1",
             "",
-            "cat is a chat (pid PID, alice), and this program speaks raw bytes. To say one line in it:\\n        echo \
-             hi | twocan chat cat --plain",
+            "cat is a chat (pid PID, alice), and this program speaks raw bytes. To say one line \
+             in it:\\n        echo hi | twocan chat cat --plain",
         ),
         (
             "label=orders/2",
@@ -68,23 +68,26 @@ fn two_that_do_not_fit_refuse_each_other_and_say_why() {
         (
             "",
             "label=orders/2",
-            "cat is not what this program speaks: pid PID (alice) opened it for raw bytes. Choose another name.",
+            "cat is not what this program speaks: pid PID (alice) opened it for raw bytes. \
+             Choose another name.",
         ),
         (
             "max=1048576",
             "",
-            "cat: pid PID (alice) allows messages to 1 MiB, this program to 64 MiB. Set --max-message (max_message) \
-             the same on both sides.",
+            "cat: pid PID (alice) allows messages to 1 MiB, this program to 64 MiB. Set \
+             --max-message (max_message) the same on both sides.",
         ),
         (
             "send-only",
             "send-only",
-            "cat: pid PID (alice) only wants to send, and so does this program. One of the two must do the other.",
+            "cat: pid PID (alice) only wants to send, and so does this program. One of the two \
+             must do the other.",
         ),
         (
             "recv-only",
             "recv-only",
-            "cat: pid PID (alice) only wants to receive, and so does this program. One of the two must do the other.",
+            "cat: pid PID (alice) only wants to receive, and so does this program. One of the \
+             two must do the other.",
         ),
     ] {
         let mut a = stage.opened_with("alice", first);

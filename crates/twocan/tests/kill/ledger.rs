@@ -182,10 +182,10 @@ impl fmt::Display for Report {
         let Report { sent, read, repeated, unlogged, lost, twice, disordered, .. } = self;
         write!(
             f,
-            "{sent} sent, {read} read, {repeated} repeated as they may, {unlogged} arrived of those \
-             under way, {} lives ended before they were attached; {lost} lost, {twice} twice, \
-             {disordered} out of order, {} corrupt, {} under a wrong number, {} failed calls, {} \
-             files left behind",
+            "{sent} sent, {read} read, {repeated} repeated as they may, {unlogged} arrived of \
+             those under way, {} lives ended before they were attached; {lost} lost, \
+             {twice} twice, {disordered} out of order, {} corrupt, {} under a wrong number, \
+             {} failed calls, {} files left behind",
             self.early_ends, self.corrupt, self.strange, self.failed, self.left_behind
         )
     }

@@ -15,9 +15,9 @@
 //! - "sent n" is the last line: n + 1 may have been under way. It may be read or not; its successor
 //!   goes on with n + 2.
 //! - "read n" is there: the application had n. It may come once more, with the same number, if and
-//!   only if it is the
-//!   last line and its reader was killed: the reader had not asked for more, so n was not acknowledged. Had it asked and
-//!   been killed before the next line, n does not come again but nothing proves it: both are legal.
+//!   only if it is the last line and its reader was killed: the reader had not asked for more, so n
+//!   was not acknowledged. Had it asked and been killed before the next line, n does not come again
+//!   but nothing proves it: both are legal.
 //! - A message read but not logged was not acknowledged: it comes again, and is logged then.
 //!
 //! `TWOCAN_KILLS` sets the number of kills (default 2000), `TWOCAN_SEED` repeats the choices of a
