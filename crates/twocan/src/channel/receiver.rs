@@ -222,12 +222,8 @@ impl Receiver {
                 Ok(None) => continue,
                 Ok(Some(Event::Found(found))) => Ok(Incoming::Message(self.hand_out(found))),
                 Ok(Some(Event::Joined(info))) => Ok(Incoming::Joined(info)),
-                Ok(Some(Event::Departed(Some(info), how))) if how == Departed::Closed => {
-                    Ok(Incoming::Left(info))
-                }
-                Ok(Some(Event::Departed(Some(info), how))) if how == Departed::Died => {
-                    Ok(Incoming::Died(info))
-                }
+                Ok(Some(Event::Departed(Some(info), Departed::Closed))) => Ok(Incoming::Left(info)),
+                Ok(Some(Event::Departed(Some(info), Departed::Died))) => Ok(Incoming::Died(info)),
                 Ok(Some(Event::Departed(_, how))) => Err(departed(how)),
                 Err(RecvError::Finished) => Ok(Incoming::Finished),
                 Err(e) => Err(e),
