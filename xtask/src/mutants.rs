@@ -43,7 +43,142 @@ struct Mutant {
 }
 
 /// All faults. `cargo xtask check` compares the names with the sources.
-const TABLE: &[Mutant] = &[];
+const TABLE: &[Mutant] = &[
+    row(
+        "publish-first",
+        "the stamp is stored after the message",
+        Place::Test("kill"),
+        "whoever_is_killed_whenever_nothing_is_lost_and_nothing_comes_twice",
+    ),
+    row("publish-first", "the same, in every interleaving", Place::Loom, "loom_ring_"),
+    row(
+        "ack-in-recv",
+        "a message is acknowledged when the next is asked for",
+        Place::Test("kill"),
+        "whoever_is_killed_whenever_nothing_is_lost_and_nothing_comes_twice",
+    ),
+    row(
+        "no-hand-over",
+        "a newcomer gets the dead regions",
+        Place::Test("kill"),
+        "whoever_is_killed_whenever_nothing_is_lost_and_nothing_comes_twice",
+    ),
+    row(
+        "no-final-ack",
+        "a dead peer's last acknowledgement is read",
+        Place::Test("channels"),
+        "resume::what_a_killed_reader_had_in_hand",
+    ),
+    row(
+        "no-restart",
+        "a long message starts again for a new reader",
+        Place::Test("channels"),
+        "long::a_reader_killed_in_the_middle",
+    ),
+    row(
+        "reset-is-the-end",
+        "what was queued is read behind a reset",
+        Place::Test("channels"),
+        "hostile::a_welcome_that_stands_behind_a_reset_is_read",
+    ),
+    row(
+        "no-region-check",
+        "a region is checked before it is mapped",
+        Place::Test("channels"),
+        "hostile::a_region_that_could_change_under_us",
+    ),
+    row(
+        "no-bounds-check",
+        "a record lies inside the ring",
+        Place::Test("channels"),
+        "hostile::records_with_impossible_lengths",
+    ),
+    row(
+        "no-ack-check",
+        "an acknowledgement names the end of a record",
+        Place::Test("channels"),
+        "hostile::an_acknowledgement_of_what_was_never_sent",
+    ),
+    row(
+        "no-ack-before-send-waits",
+        "an end acknowledges before it waits in send",
+        Place::Test("channels"),
+        "talk::two_ends_with_one_thread_each",
+    ),
+    row(
+        "no-zero-ahead",
+        "the next stamp is zeroed first",
+        Place::Test("channels"),
+        "talk::a_forged_record_in_old_bytes",
+    ),
+    row("no-zero-ahead", "the same, against a model", Place::Unit, "ring::"),
+    row(
+        "no-wake",
+        "who sleeps is woken",
+        Place::Test("channels"),
+        "waits::wait_any_acknowledges_what_was_handed_out",
+    ),
+    row(
+        "no-wake-at-attach",
+        "a newcomer wakes who slept before it knew of it",
+        Place::Test("channels"),
+        "hostile::what_was_sent_before_welcome_came",
+    ),
+    row(
+        "no-limit",
+        "at most four regions are kept",
+        Place::Test("channels"),
+        "resume::a_fifth_life_waits",
+    ),
+    row("no-bell", "a waker changes the word that is slept on", Place::Loom, "loom_park_"),
+    row("no-second-look", "a sleeper looks again after arming", Place::Loom, "loom_park_"),
+    row(
+        "no-fence-publish",
+        "full fence between publishing and the look at the arm",
+        Place::Loom,
+        "loom_park_",
+    ),
+    row("no-fence-arm", "full fence between arming and the second look", Place::Loom, "loom_park_"),
+    row("late-bell", "the bell is read before arming", Place::Loom, "loom_park_"),
+    row("same-arm", "every sleep has a value of its own", Place::Loom, "loom_park_"),
+    row("forget-count", "an arm stays while somebody sleeps", Place::Loom, "loom_park_one_arm"),
+    row("relaxed-stamp-store", "the stamp publishes the payload", Place::Loom, "loom_ring_"),
+    row("relaxed-stamp-load", "who sees the stamp sees the payload", Place::Loom, "loom_ring_"),
+    row(
+        "relaxed-ack-store",
+        "an acknowledgement comes after the copy",
+        Place::Loom,
+        "loom_ring_a_line_is_used_again",
+    ),
+    row(
+        "relaxed-ack-load",
+        "who sees it may overwrite",
+        Place::Loom,
+        "loom_ring_a_line_is_used_again",
+    ),
+    row(
+        "local-before-news",
+        "the flag first, then the word",
+        Place::Loom,
+        "loom_news_ends_a_sleep",
+    ),
+    row(
+        "no-local",
+        "the watcher changes the word that is slept on",
+        Place::Loom,
+        "loom_news_ends_a_sleep",
+    ),
+    row(
+        "forget-taken",
+        "what a dying reader had taken is known",
+        Place::Test("channels"),
+        "hostile::a_message_taken_by_a_reader",
+    ),
+];
+
+const fn row(name: &'static str, breaks: &'static str, place: Place, test: &'static str) -> Mutant {
+    Mutant { name, breaks, package: "twocan", place, test }
+}
 
 /// Runs one fault, or all.
 pub(crate) fn mutants(which: &str) -> Result<(), String> {

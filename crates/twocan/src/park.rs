@@ -68,11 +68,9 @@ pub(crate) fn tell(news: &AtomicU64, local: &AtomicU32) {
     }
     // SYNC session-news: pairs with `news`.
     news.fetch_add(1, Ordering::Release);
-    if !cfg!(twocan_mutant = "no-fence-tell") {
-        // A half that publishes looks at the news behind its own fence: either it sees this, or what it published
-        // is seen by whoever learns of the session from what the caller does next.
-        full_fence();
-    }
+    // A half that publishes looks at the news behind its own fence: either it sees this, or what it published is
+    // seen by whoever learns of the session from what the caller does next (WELCOME, or a look at the peer's arms).
+    full_fence();
     if !cfg!(any(twocan_mutant = "local-before-news", twocan_mutant = "no-local")) {
         // SYNC local-word: pairs with `read`. The flag (news) first, then the word, then the wake.
         local.fetch_add(1, Ordering::Release);
