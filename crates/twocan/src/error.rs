@@ -147,7 +147,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong, with its cause and its cure. One pointer wide.
 ///
-/// `Display` prints the sentence that says what is wrong, then the sentence (or command line) that helps.
+/// `Display` prints the sentence that says what is wrong, then the sentence (or command line) that
+/// helps.
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -174,7 +175,8 @@ impl Error {
         }))
     }
 
-    /// An unexpected answer of the operating system while doing `what` ("cannot open the directory X").
+    /// An unexpected answer of the operating system while doing `what` ("cannot open the directory
+    /// X").
     pub(crate) fn from_os(what: impl fmt::Display, e: impl Into<io::Error>) -> Error {
         let e = e.into();
         let kind = match e.kind() {
@@ -319,10 +321,11 @@ pub enum SendError {
     TimedOut,
     /// The call's [`Cancel`](crate::Cancel) was cancelled.
     Cancelled,
-    /// The call would have had to wait, and the peer had said goodbye. Reported once per departed peer;
-    /// the next call waits for the next peer.
+    /// The call would have had to wait, and the peer had said goodbye. Reported once per departed
+    /// peer; the next call waits for the next peer.
     PeerClosed,
-    /// The call would have had to wait, and the peer's process had ended without a goodbye. Reported once.
+    /// The call would have had to wait, and the peer's process had ended without a goodbye.
+    /// Reported once.
     PeerDied,
     /// The peer has closed its receiving half, or was opened to send only: nobody will read this.
     ReceiverGone,
@@ -333,8 +336,8 @@ pub enum SendError {
         /// The longest message that would be accepted.
         max: usize,
     },
-    /// A message longer than [`Sender::max_loan`](crate::Sender::max_loan) was written whole, but the time was up
-    /// before the peer acknowledged it: it may or may not arrive.
+    /// A message longer than [`Sender::max_loan`](crate::Sender::max_loan) was written whole, but
+    /// the time was up before the peer acknowledged it: it may or may not arrive.
     OutcomeUnknown,
     /// This end was opened to receive only.
     WrongDirection,
@@ -356,9 +359,11 @@ pub enum RecvError {
     Cancelled,
     /// The peer has finished sending; it may still receive. Reported once per peer.
     Finished,
-    /// The peer said goodbye, after the last message received. Reported once; the next call waits for the next peer.
+    /// The peer said goodbye, after the last message received. Reported once; the next call waits
+    /// for the next peer.
     PeerClosed,
-    /// The peer's process ended without a goodbye. Reported once; the next call waits for the next peer.
+    /// The peer's process ended without a goodbye. Reported once; the next call waits for the next
+    /// peer.
     PeerDied,
     /// The peer broke the protocol; its session has ended. The next call waits for the next peer.
     PeerMisbehaved(Violation),

@@ -1,6 +1,7 @@
 //! Which byte of a region is where. One picture, and the compiler holds the code to it.
 //!
-//! A region is one direction of a channel: everything in it is written by its owner and only read by the peer.
+//! A region is one direction of a channel: everything in it is written by its owner and only read
+//! by the peer.
 //!
 //! ```text
 //!        0  identity    magic, layout version, fingerprint, region id, capacity, start
@@ -21,8 +22,8 @@
 //!       16  payload     then up to the next multiple of 64: unused
 //! ```
 //!
-//! Fields stand 128 bytes apart because processors fetch lines of 64 bytes in pairs: two fields that different
-//! processes write must not travel together.
+//! Fields stand 128 bytes apart because processors fetch lines of 64 bytes in pairs: two fields
+//! that different processes write must not travel together.
 
 use crate::sync::{AtomicU32, AtomicU64};
 
@@ -73,11 +74,12 @@ pub(crate) struct Identity {
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct Progress {
-    /// Generation of the peer's region << 32 | position / 64, low 32 bits. 0 = nothing known. Unit: lines.
-    /// Written by the owner's receiver (by its watcher once, before the first message). May be stale by any amount.
+    /// Generation of the peer's region << 32 | position / 64, low 32 bits. 0 = nothing known. Unit:
+    /// lines. Written by the owner's receiver (by its watcher once, before the first message). May
+    /// be stale by any amount.
     pub(crate) ack: AtomicU64,
-    /// Number (position | 1) of the last long message that the application acknowledged in the region that
-    /// `ack` names; 0 = none. Stored before `ack`.
+    /// Number (position | 1) of the last long message that the application acknowledged in the
+    /// region that `ack` names; 0 = none. Stored before `ack`.
     pub(crate) taken: AtomicU64,
 }
 
@@ -97,7 +99,8 @@ pub(crate) struct Header {
     pub(crate) closed_rx: Alone<AtomicU32>,
     /// Position | 1: the reader skips what lies before it; 0 = nothing to skip.
     pub(crate) discard: Alone<AtomicU64>,
-    /// 1 = the owner's process takes part in the asymmetric fence. Reserved: nobody sets or reads it yet.
+    /// 1 = the owner's process takes part in the asymmetric fence. Reserved: nobody sets or reads
+    /// it yet.
     pub(crate) asym: Alone<AtomicU32>,
 }
 
@@ -185,8 +188,8 @@ pub(crate) const fn record_size(len: usize) -> usize {
     (RECORD_HEAD + len).next_multiple_of(LINE)
 }
 
-/// The longest payload of one record in a ring of `capacity` bytes: a quarter of the ring, so that a record and
-/// the padding before it always fit.
+/// The longest payload of one record in a ring of `capacity` bytes: a quarter of the ring, so that
+/// a record and the padding before it always fit.
 pub(crate) const fn max_payload(capacity: usize) -> usize {
     capacity / 4 - RECORD_HEAD
 }

@@ -1,14 +1,16 @@
-//! Models of what ships: the lines of `ring`, `park` and `layout` themselves, run by loom in every order that the memory
-//! model allows. The futex is modelled in its real steps: each word is compared and queued on in one step of its own, apart
-//! from the look before it; a wake wakes who is queued at that moment.
+//! Models of what ships: the lines of `ring`, `park` and `layout` themselves, run by loom in every
+//! order that the memory model allows. The futex is modelled in its real steps: each word is
+//! compared and queued on in one step of its own, apart from the look before it; a wake wakes who
+//! is queued at that moment.
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test -p twocan --release --lib loom
 //! ```
 //!
-//! Bounds: rings of 2 and 8 lines, 1 to 3 messages; the models of parking at most 4 preemptions, the others all. What loom cannot show:
-//! a load that takes effect after a later store of its own thread (then a reader would copy bytes that were written after
-//! its acknowledgement). For this each line has a cell for which loom itself checks who touches it and when.
+//! Bounds: rings of 2 and 8 lines, 1 to 3 messages; the models of parking at most 4 preemptions,
+//! the others all. What loom cannot show: a load that takes effect after a later store of its own
+//! thread (then a reader would copy bytes that were written after its acknowledgement). For this
+//! each line has a cell for which loom itself checks who touches it and when.
 
 use crate::layout::{Header, Kind, LINE, stamp};
 use crate::park::{self, Arming, MODE_FUTEX, Woken, change, published, sleep_unless};
@@ -35,9 +37,11 @@ fn check(preemptions: Option<usize>, model: impl Fn() + Sync + Send + 'static) {
     println!("{} executions", count.load(std::sync::atomic::Ordering::Relaxed));
 }
 
-// ---- the memory -----------------------------------------------------------------------------------------------
+// ---- the memory
+// -----------------------------------------------------------------------------------------------
 
-/// Says to loom who touches the payload of a line: a read and a write without an order between them end the model.
+/// Says to loom who touches the payload of a line: a read and a write without an order between them
+/// end the model.
 struct Touched(UnsafeCell<()>);
 
 // SAFETY: there is nothing in the cell; loom checks each access, which is what it is for.
@@ -54,7 +58,8 @@ struct Direction {
 }
 
 impl Direction {
-    /// The ring holds old bytes which are stamps of the positions that come there in this lap, but for the first.
+    /// The ring holds old bytes which are stamps of the positions that come there in this lap, but
+    /// for the first.
     fn new(lines: usize) -> Direction {
         let mask = (lines * LINE) as u64 - 1;
         let place = |word: usize| (word as u64 * 8).wrapping_sub(START) & mask;
@@ -79,7 +84,8 @@ impl Direction {
         Consumer::new(START, self.capacity())
     }
 
-    /// The words of a payload that the model bothers with: the first, and those where a stamp could be.
+    /// The words of a payload that the model bothers with: the first, and those where a stamp could
+    /// be.
     fn words_of(at: usize, len: usize) -> impl Iterator<Item = usize> {
         (at..at + len).step_by(8).filter(move |word| *word == at || word % LINE == 0)
     }
@@ -150,7 +156,8 @@ fn credit(memory: &Direction, ring: &mut Producer) {
     }
 }
 
-// ---- the kernel -----------------------------------------------------------------------------------------------
+// ---- the kernel
+// -----------------------------------------------------------------------------------------------
 
 /// A word that can be slept on, and its number in the kernel's table.
 type Slept<'a> = (usize, &'a AtomicU32);
@@ -176,7 +183,8 @@ impl Kernel {
         self.queue.lock().unwrap()
     }
 
-    /// FUTEX_WAITV by thread `me`: queues on one word after the other, each compared in the same step.
+    /// FUTEX_WAITV by thread `me`: queues on one word after the other, each compared in the same
+    /// step.
     fn sleep(&self, me: usize, words: &[(Slept<'_>, u32)]) {
         fence(SeqCst); // a system call
         for ((number, word), expected) in words {
@@ -213,7 +221,8 @@ impl Queue {
     }
 }
 
-// ---- the two halves -------------------------------------------------------------------------------------------
+// ---- the two halves
+// -------------------------------------------------------------------------------------------
 
 /// What two ends and their kernel share.
 struct World {
@@ -304,9 +313,11 @@ fn receive(world: &World, messages: u64, len: usize) {
     }
 }
 
-// ---- the models -----------------------------------------------------------------------------------------------
+// ---- the models
+// -----------------------------------------------------------------------------------------------
 
-/// Records of two lines, old stamps in every line, the wrap of the ring and of the position; nobody sleeps.
+/// Records of two lines, old stamps in every line, the wrap of the ring and of the position; nobody
+/// sleeps.
 #[test]
 fn loom_ring_old_bytes_are_never_a_record() {
     const LEN: usize = 56;
@@ -382,7 +393,8 @@ fn loom_park_an_acknowledgement_wakes_the_sender() {
     });
 }
 
-/// Two threads wait for the same record (`wait_any` takes a receiver by shared reference): one arm for both.
+/// Two threads wait for the same record (`wait_any` takes a receiver by shared reference): one arm
+/// for both.
 #[test]
 fn loom_park_one_arm_serves_two_sleepers() {
     check(Some(4), || {
@@ -408,7 +420,8 @@ fn loom_park_one_arm_serves_two_sleepers() {
     });
 }
 
-/// The peer dies without a word: only this end's watcher speaks, by the news, the local word and its wake.
+/// The peer dies without a word: only this end's watcher speaks, by the news, the local word and
+/// its wake.
 #[test]
 fn loom_news_ends_a_sleep() {
     check(None, || {
@@ -428,8 +441,9 @@ fn loom_news_ends_a_sleep() {
     });
 }
 
-/// A peer comes while a sender without one sends. The watcher installs the session, tells, and lets the peer begin: either
-/// the sender sees the news behind its fence, and wakes; or the peer, when it looks before it sleeps, sees the record.
+/// A peer comes while a sender without one sends. The watcher installs the session, tells, and lets
+/// the peer begin: either the sender sees the news behind its fence, and wakes; or the peer, when
+/// it looks before it sleeps, sees the record.
 #[test]
 fn loom_news_a_record_sent_while_a_peer_comes_is_not_slept_through() {
     check(None, || {

@@ -1,12 +1,13 @@
-//! The wake handshake: who is asleep says so, who has news rings. Half of every line here stands in the other
-//! process.
+//! The wake handshake: who is asleep says so, who has news rings. Half of every line here stands in
+//! the other process.
 //!
-//! The lost wake-up, and why it cannot happen: a sleeper reads the bell, *arms*, makes a full fence, looks again,
-//! and goes to sleep only if the bell still has the value it read (the kernel compares and queues in one step). A
-//! waker publishes, makes a full fence, and reads the arm. If the sleeper's look missed the news, its arm came first
-//! in the order of the two fences, so the waker sees it, changes the bell and wakes: whether the sleeper is queued
-//! by then or not, it does not stay asleep. The bell must be a word that the *waker* changes; a sleeper on its own
-//! word would be missed between its look and its sleep.
+//! The lost wake-up, and why it cannot happen: a sleeper reads the bell, *arms*, makes a full
+//! fence, looks again, and goes to sleep only if the bell still has the value it read (the kernel
+//! compares and queues in one step). A waker publishes, makes a full fence, and reads the arm. If
+//! the sleeper's look missed the news, its arm came first in the order of the two fences, so the
+//! waker sees it, changes the bell and wakes: whether the sleeper is queued by then or not, it does
+//! not stay asleep. The bell must be a word that the *waker* changes; a sleeper on its own word
+//! would be missed between its look and its sleep.
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering, full_fence};
 
@@ -24,8 +25,8 @@ pub(crate) struct Woken {
 }
 
 impl Woken {
-    /// To be called after something was published and after a full fence: does the peer sleep, and has this sleep
-    /// not been ended yet? Then the mode in which it sleeps.
+    /// To be called after something was published and after a full fence: does the peer sleep, and
+    /// has this sleep not been ended yet? Then the mode in which it sleeps.
     #[inline]
     pub(crate) fn sleeper(&mut self, arm: &AtomicU64) -> Option<u64> {
         // SYNC armed: the caller's fence pairs with the one in Arming::arm.
@@ -55,21 +56,23 @@ pub(crate) fn published() {
 /// Changes the bell that the sleeper's kernel call compares. Threads of both halves may ring.
 pub(crate) fn change(bell: &AtomicU32) {
     if !cfg!(twocan_mutant = "no-bell") {
-        // SYNC bell: pairs with the sleeper's read before it arms, and with the compare in the kernel.
+        // SYNC bell: pairs with the sleeper's read before it arms, and with the compare in the
+        // kernel.
         bell.fetch_add(1, Ordering::Release);
     }
 }
 
-/// Says to this end's own halves that something changed which they must know. The caller wakes who sleeps on `local`
-/// afterwards.
+/// Says to this end's own halves that something changed which they must know. The caller wakes who
+/// sleeps on `local` afterwards.
 pub(crate) fn tell(news: &AtomicU64, local: &AtomicU32) {
     if cfg!(twocan_mutant = "local-before-news") {
         local.fetch_add(1, Ordering::Release);
     }
     // SYNC session-news: pairs with `news`.
     news.fetch_add(1, Ordering::Release);
-    // A half that publishes looks at the news behind its own fence: either it sees this, or what it published is
-    // seen by whoever learns of the session from what the caller does next (WELCOME, or a look at the peer's arms).
+    // A half that publishes looks at the news behind its own fence: either it sees this, or what it
+    // published is seen by whoever learns of the session from what the caller does next (WELCOME,
+    // or a look at the peer's arms).
     full_fence();
     if !cfg!(any(twocan_mutant = "local-before-news", twocan_mutant = "no-local")) {
         // SYNC local-word: pairs with `read`. The flag (news) first, then the word, then the wake.
@@ -90,16 +93,17 @@ pub(crate) fn read(word: &AtomicU32) -> u32 {
     word.load(Ordering::Acquire)
 }
 
-/// The last step of parking: sleeps, unless there is something after all. The second look is the one that counts:
-/// whoever published before it could see the arm did not ring.
+/// The last step of parking: sleeps, unless there is something after all. The second look is the
+/// one that counts: whoever published before it could see the arm did not ring.
 pub(crate) fn sleep_unless(ready: impl FnOnce() -> bool, sleep: impl FnOnce()) {
     if cfg!(twocan_mutant = "no-second-look") || !ready() {
         sleep();
     }
 }
 
-/// The sleeping half's side of its arm word. Several threads may wait on one half (`wait_any` takes it by shared
-/// reference): each sleep gets a value of its own, and the word stays armed until the last of them has left.
+/// The sleeping half's side of its arm word. Several threads may wait on one half (`wait_any` takes
+/// it by shared reference): each sleep gets a value of its own, and the word stays armed until the
+/// last of them has left.
 #[derive(Debug, Default)]
 pub(crate) struct Arming {
     /// The value in the word; a multiple of 4 when nobody sleeps.
@@ -108,10 +112,12 @@ pub(crate) struct Arming {
 }
 
 impl Arming {
-    /// Says that a sleeper may come. The caller has read the words it will sleep on; it looks again afterwards.
+    /// Says that a sleeper may come. The caller has read the words it will sleep on; it looks again
+    /// afterwards.
     pub(crate) fn arm(&mut self, word: &AtomicU64, mode: u64) {
         self.sleepers += 1;
-        // A value never used before: a waker that remembers an earlier sleep must not take this one for it.
+        // A value never used before: a waker that remembers an earlier sleep must not take this one
+        // for it.
         let next = if cfg!(twocan_mutant = "same-arm") { 0 } else { GENERATION };
         self.value = (self.value & !MODE_BITS).wrapping_add(next) | mode;
         word.store(self.value, Ordering::Relaxed);

@@ -5,7 +5,8 @@ use std::time::SystemTime;
 /// Longest nick in bytes; a longer one is cut at a character boundary.
 pub const MAX_NICK: usize = 64;
 
-/// What is known about a peer. Who it says it is (the nick) is its own claim; pid and user come from the kernel.
+/// What is known about a peer. Who it says it is (the nick) is its own claim; pid and user come
+/// from the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerInfo {
     pub(crate) nick: String,
@@ -16,12 +17,14 @@ pub struct PeerInfo {
 }
 
 impl PeerInfo {
-    /// The name it gave itself, cleaned of control characters; empty if it gave none. At most [`MAX_NICK`] bytes.
+    /// The name it gave itself, cleaned of control characters; empty if it gave none. At most
+    /// [`MAX_NICK`] bytes.
     pub fn nick(&self) -> &str {
         &self.nick
     }
 
-    /// Its process id as this process sees it. `None` across pid namespaces, or when the kernel does not tell.
+    /// Its process id as this process sees it. `None` across pid namespaces, or when the kernel
+    /// does not tell.
     pub fn pid(&self) -> Option<u32> {
         self.pid
     }
@@ -36,7 +39,8 @@ impl PeerInfo {
         self.since
     }
 
-    /// Counts the peers that this end has met, from 1. For display only: it starts again when both ends were gone.
+    /// Counts the peers that this end has met, from 1. For display only: it starts again when both
+    /// ends were gone.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }

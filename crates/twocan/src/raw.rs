@@ -116,11 +116,13 @@ pub(crate) unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
 /// Up to here the word-by-word copy costs no more than a string instruction takes to start.
 const SMALL: usize = 256;
 
-/// Copies out of memory that another process may be writing: then the result is a mixture of old and new bytes.
+/// Copies out of memory that another process may be writing: then the result is a mixture of old
+/// and new bytes.
 ///
 /// # Safety
-/// `from` is readable for `to.len()` bytes and does not overlap `to`. The compiler sees neither a reference nor a
-/// plain access to the shared side: small copies are relaxed atomics, large ones one opaque string instruction.
+/// `from` is readable for `to.len()` bytes and does not overlap `to`. The compiler sees neither a
+/// reference nor a plain access to the shared side: small copies are relaxed atomics, large ones
+/// one opaque string instruction.
 #[inline]
 pub(crate) unsafe fn copy_out(from: *const u8, to: &mut [u8]) {
     if to.len() > SMALL && cfg!(target_arch = "x86_64") {
@@ -150,7 +152,8 @@ pub(crate) unsafe fn copy_out(from: *const u8, to: &mut [u8]) {
 /// Copies into memory that another process may be reading.
 ///
 /// # Safety
-/// `to` is writable for `from.len()` bytes, aligned to 8, and does not overlap `from`. See [`copy_out`].
+/// `to` is writable for `from.len()` bytes, aligned to 8, and does not overlap `from`. See
+/// [`copy_out`].
 #[inline]
 pub(crate) unsafe fn copy_in(from: &[u8], to: *mut u8) {
     if from.len() > SMALL && cfg!(target_arch = "x86_64") {
@@ -172,13 +175,13 @@ pub(crate) unsafe fn copy_in(from: &[u8], to: *mut u8) {
 
 /// A full fence: every store before it is seen by others before any load after it reads.
 ///
-/// On x86-64 a locked instruction orders as MFENCE does (Intel SDM volume 3, 9.2.2; AMD APM volume 2, 7.4.2) and
-/// takes a fraction of its time; the compiler only ever makes MFENCE of a fence.
+/// On x86-64 a locked instruction orders as MFENCE does (Intel SDM volume 3, 9.2.2; AMD APM volume
+/// 2, 7.4.2) and takes a fraction of its time; the compiler only ever makes MFENCE of a fence.
 #[inline]
 pub(crate) fn full_fence() {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: ors 0 into the word at the top of the stack, which stays what it is. Without `nomem` the compiler keeps
-    // every access on its side.
+    // SAFETY: ors 0 into the word at the top of the stack, which stays what it is. Without `nomem`
+    // the compiler keeps every access on its side.
     unsafe {
         std::arch::asm!("lock or dword ptr [rsp], 0", options(nostack));
     }

@@ -1,4 +1,5 @@
-//! All raw pointers of the channel: one region of shared memory, and bounded copies in and out of it.
+//! All raw pointers of the channel: one region of shared memory, and bounded copies in and out of
+//! it.
 
 use crate::error::{Result, Violation};
 use crate::layout::*;
@@ -10,7 +11,8 @@ use crate::sys::fd::Fd;
 use crate::sys::memfd;
 use crate::sys::memory::Mapping;
 
-/// What one end knows about a region before it reads it: told in the handshake, checked against the memory.
+/// What one end knows about a region before it reads it: told in the handshake, checked against the
+/// memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
     /// Random; with a position it names a message for ever.
@@ -43,9 +45,11 @@ struct Region {
 #[derive(Debug)]
 pub(crate) struct OwnRegion {
     region: Region,
-    /// Behind the last record, padding included. Private to the process: the peer finds its way by the stamps.
+    /// Behind the last record, padding included. Private to the process: the peer finds its way by
+    /// the stamps.
     head: AtomicU64,
-    /// One bit for each line of the ring: does a record begin there? Written by the sending half alone.
+    /// One bit for each line of the ring: does a record begin there? Written by the sending half
+    /// alone.
     boundaries: Box<[AtomicU64]>,
 }
 
@@ -56,8 +60,9 @@ pub(crate) struct PeerRegion(Region);
 impl Region {
     #[inline]
     fn header(&self) -> &Header {
-        // SAFETY: the mapping is at least RING_AT bytes long, page-aligned, lives as long as `self`, and the header
-        // consists of atomics only, which are valid for any bytes and may change under us.
+        // SAFETY: the mapping is at least RING_AT bytes long, page-aligned, lives as long as
+        // `self`, and the header consists of atomics only, which are valid for any bytes and may
+        // change under us.
         unsafe { &*self.mapping.base().as_ptr().cast::<Header>() }
     }
 
@@ -71,8 +76,8 @@ impl Region {
     #[inline]
     fn word(&self, at: usize) -> &AtomicU64 {
         debug_assert!(at % 8 == 0);
-        // SAFETY: inside the mapping (checked by `at`), aligned to 8 (RING_AT and `at` are), lives as long as
-        // `self`; an atomic may change under us.
+        // SAFETY: inside the mapping (checked by `at`), aligned to 8 (RING_AT and `at` are), lives
+        // as long as `self`; an atomic may change under us.
         unsafe { &*self.at(at, 8).cast::<AtomicU64>() }
     }
 
@@ -84,7 +89,8 @@ impl Region {
 }
 
 impl OwnRegion {
-    /// Makes a region of its own: allocated, mapped read-write, then sealed so that nobody else ever writes it.
+    /// Makes a region of its own: allocated, mapped read-write, then sealed so that nobody else
+    /// ever writes it.
     pub(crate) fn create(capacity: usize, shape_start: u64, id: u64) -> Result<OwnRegion> {
         let shape = Shape { id, capacity: capacity as u64, start: shape_start };
         assert!(shape.is_sane(), "the options have been checked");
@@ -113,14 +119,16 @@ impl OwnRegion {
         &self.region.fd
     }
 
-    /// Where this end's records end, padding included. At least as new as anything the peer can have seen.
+    /// Where this end's records end, padding included. At least as new as anything the peer can
+    /// have seen.
     pub(crate) fn head(&self) -> u64 {
         // SYNC own-head: stored before the stamp that the peer saw before it acknowledged.
         self.head.load(Ordering::Acquire)
     }
 
-    /// Does a record begin at `position` (or end there, if it is the last)? For positions from the acknowledged one to the
-    /// head. A peer that acknowledges half a record would leave its successor in the middle of payload.
+    /// Does a record begin at `position` (or end there, if it is the last)? For positions from the
+    /// acknowledged one to the head. A peer that acknowledges half a record would leave its
+    /// successor in the middle of payload.
     pub(crate) fn is_boundary(&self, position: u64) -> bool {
         let (word, bit) = self.boundary(position);
         word.load(Ordering::Relaxed) & bit != 0
@@ -137,7 +145,8 @@ impl OwnRegion {
         word.store(word.load(Ordering::Relaxed) | bit, Ordering::Relaxed);
     }
 
-    /// No record begins inside the one of `lines` lines at `from`, which does not cross the ring's end.
+    /// No record begins inside the one of `lines` lines at `from`, which does not cross the ring's
+    /// end.
     fn clear_inside(&self, from: u64, lines: usize) {
         let first = (from & (self.region.shape.capacity - 1)) as usize / LINE;
         let (mut at, end) = (first + 1, first + lines);
@@ -158,24 +167,27 @@ impl OwnRegion {
 
     /// The payload of a reserved record.
     pub(crate) fn payload(&self, at: usize, len: usize) -> &[u8] {
-        // SAFETY: inside the mapping (checked by `at`); only this process can write it, and the record has not been
-        // published: its one writer is the sending half, which the caller borrows.
+        // SAFETY: inside the mapping (checked by `at`); only this process can write it, and the
+        // record has not been published: its one writer is the sending half, which the caller
+        // borrows.
         unsafe { std::slice::from_raw_parts(self.region.at(at, len), len) }
     }
 
-    /// The payload of a reserved record, to be written in place. The caller is the only producer of this region and
-    /// holds it exclusively (`Loan` borrows the sender), and the record is not published: nobody reads it but a
-    /// hostile peer, which sees half-written bytes that are ours to give.
+    /// The payload of a reserved record, to be written in place. The caller is the only producer of
+    /// this region and holds it exclusively (`Loan` borrows the sender), and the record is not
+    /// published: nobody reads it but a hostile peer, which sees half-written bytes that are ours
+    /// to give.
     #[allow(clippy::mut_from_ref)]
     pub(crate) fn payload_mut(&self, at: usize, len: usize) -> &mut [u8] {
-        // SAFETY: inside the mapping (checked by `at`), and exclusive by what the caller promises above.
+        // SAFETY: inside the mapping (checked by `at`), and exclusive by what the caller promises
+        // above.
         unsafe { std::slice::from_raw_parts_mut(self.region.at(at, len), len) }
     }
 }
 
 impl PeerRegion {
-    /// Maps a region that came from elsewhere, after checking that it cannot change its size, cannot be written by
-    /// anyone but its owner's existing mapping, and is really there.
+    /// Maps a region that came from elsewhere, after checking that it cannot change its size,
+    /// cannot be written by anyone but its owner's existing mapping, and is really there.
     pub(crate) fn map(fd: Shy, shape: Shape) -> Result<PeerRegion, Violation> {
         if !shape.is_sane() {
             return Err(Violation::BadRegion);
@@ -235,9 +247,9 @@ impl Memory for OwnRegion {
 impl MemoryMut for OwnRegion {
     #[inline]
     fn copy_in(&self, at: usize, from: &[u8]) {
-        // SAFETY: the target range lies inside the mapping (checked by `at`), which is ours to write; payloads
-        // and their parts start at multiples of 8; `from` cannot overlap the ring, as no safe reference into it
-        // outlives a Loan.
+        // SAFETY: the target range lies inside the mapping (checked by `at`), which is ours to
+        // write; payloads and their parts start at multiples of 8; `from` cannot overlap the ring,
+        // as no safe reference into it outlives a Loan.
         unsafe { raw::copy_in(from, self.region.at(at, from.len())) }
     }
     #[inline]
@@ -247,7 +259,8 @@ impl MemoryMut for OwnRegion {
             self.clear_inside(from, lines);
         }
         self.mark(head);
-        // SYNC own-head: pairs with the check of a last acknowledgement, by way of the stamp stored after this.
+        // SYNC own-head: pairs with the check of a last acknowledgement, by way of the stamp stored
+        // after this.
         self.head.store(head, Ordering::Release);
     }
 }

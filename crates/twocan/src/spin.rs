@@ -1,4 +1,5 @@
-//! Looking again and again for a while before sleeping: waking costs microseconds, not having slept a fraction.
+//! Looking again and again for a while before sleeping: waking costs microseconds, not having slept
+//! a fraction.
 
 use crate::channel::Spin;
 use crate::sync::spin_loop;
@@ -6,8 +7,9 @@ use crate::sys::thread;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// How long an adaptive wait looks before it sleeps: a few times what a wake-up costs (about 6 us on an idle core),
-/// so that a prompt answer is never slept for and an idle wait costs next to nothing.
+/// How long an adaptive wait looks before it sleeps: a few times what a wake-up costs (about 6 us
+/// on an idle core), so that a prompt answer is never slept for and an idle wait costs next to
+/// nothing.
 const BUDGET: Duration = Duration::from_micros(25);
 /// Looks between two readings of the clock.
 const LOOKS: u32 = 256;
@@ -17,8 +19,8 @@ const LOOKS: u32 = 256;
 pub(crate) enum Pace {
     /// An answer to what was sent just now: every nanosecond counts.
     Answer,
-    /// One of many that come by themselves: whoever looks at the line that is being written takes it away from the
-    /// writer, once for every message. Looking seldom lets a few of them gather.
+    /// One of many that come by themselves: whoever looks at the line that is being written takes
+    /// it away from the writer, once for every message. Looking seldom lets a few of them gather.
     Stream,
 }
 
@@ -66,7 +68,7 @@ impl Spinner {
 /// On one core the peer cannot answer while we look.
 fn one_core() -> bool {
     static ONE: OnceLock<bool> = OnceLock::new();
-    // Not `available_parallelism`: it counts the cores that this process may use, and two processes that are tied to
-    // one core each are the fastest pair there is.
+    // Not `available_parallelism`: it counts the cores that this process may use, and two processes
+    // that are tied to one core each are the fastest pair there is.
     *ONE.get_or_init(|| thread::cores_of_the_machine() == 1)
 }

@@ -1,4 +1,5 @@
-//! The one place where atomics come from: `core` in the product, `loom` in the models (`--cfg loom`).
+//! The one place where atomics come from: `core` in the product, `loom` in the models (`--cfg
+//! loom`).
 
 #[cfg(not(loom))]
 pub(crate) use core::hint::spin_loop;

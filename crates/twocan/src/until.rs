@@ -6,8 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Until when a call waits. Made from a `Duration`, an `Option<Duration>` (`None` = for ever), an `Instant`,
-/// a `&Cancel`, or a pair of a duration and a `&Cancel`. The clock is monotonic.
+/// Until when a call waits. Made from a `Duration`, an `Option<Duration>` (`None` = for ever), an
+/// `Instant`, a `&Cancel`, or a pair of a duration and a `&Cancel`. The clock is monotonic.
 ///
 /// A duration too large to add to the present instant means for ever; nothing panics.
 ///
@@ -135,7 +135,8 @@ impl<'c> From<(Duration, &'c Cancel)> for Until<'c> {
     }
 }
 
-/// Ends waits from elsewhere: another thread, or a signal handler. One-shot; clones share one state.
+/// Ends waits from elsewhere: another thread, or a signal handler. One-shot; clones share one
+/// state.
 ///
 /// ```
 /// let cancel = twocan::Cancel::new();
@@ -155,10 +156,11 @@ impl Cancel {
         Cancel::default()
     }
 
-    /// Ends all present and future waits that were given this `Cancel`. Async-signal-safe: one store and one
-    /// system call, no allocation, no lock.
+    /// Ends all present and future waits that were given this `Cancel`. Async-signal-safe: one
+    /// store and one system call, no allocation, no lock.
     pub fn cancel(&self) {
-        // SYNC cancelled: pairs with the compare in the sleeper's futex call, and with is_cancelled.
+        // SYNC cancelled: pairs with the compare in the sleeper's futex call, and with
+        // is_cancelled.
         self.word.store(1, Ordering::Release);
         futex::wake_all_local(&self.word);
     }

@@ -49,7 +49,8 @@ fn child() {
     }
 }
 
-// ---- half-close ---------------------------------------------------------------------------------------------
+// ---- half-close
+// ---------------------------------------------------------------------------------------------
 
 #[test]
 fn finished_is_told_after_a_padding_that_no_message_followed() {
@@ -79,7 +80,8 @@ fn a_receiver_that_never_sleeps_is_told_that_the_peer_has_finished() {
     assert!(start.elapsed() < SOON / 2, "only when its time was up: without one, never");
 }
 
-// ---- acknowledgements ---------------------------------------------------------------------------------------
+// ---- acknowledgements
+// ---------------------------------------------------------------------------------------
 
 enum Part {
     Bytes(&'static [u8]),
@@ -141,7 +143,8 @@ fn try_recv_finds_the_message_behind_a_hundred_discarded_ones() {
     assert_eq!(&*b.try_recv().unwrap(), b"new");
 }
 
-// ---- coming and going ---------------------------------------------------------------------------------------
+// ---- coming and going
+// ---------------------------------------------------------------------------------------
 
 #[test]
 fn an_unused_invitation_is_a_goodbye() {
@@ -193,7 +196,8 @@ fn short_of_descriptors(name: &str) {
     say(if end.wait_peer(Duration::from_secs(5)).is_ok() { "met" } else { "alone for ever" });
 }
 
-// ---- hostile ------------------------------------------------------------------------------------------------
+// ---- hostile
+// ------------------------------------------------------------------------------------------------
 
 #[test]
 fn an_end_for_the_current_user_does_not_pair_with_another_user() {
@@ -279,7 +283,8 @@ fn send_slow_descriptor(dir: &str) -> std::net::TcpStream {
     client.set_nonblocking(true).unwrap();
     while std::io::Write::write(&mut &client, &[0; 65536]).is_ok() {}
     let seat = connect(&seat_socket(dir));
-    // SAFETY: live buffers of the lengths given; the control message is built in an aligned, zeroed buffer.
+    // SAFETY: live buffers of the lengths given; the control message is built in an aligned, zeroed
+    // buffer.
     unsafe {
         let linger = libc::linger { l_onoff: 1, l_linger: 20 };
         let len = size_of::<libc::linger>() as u32;
@@ -304,7 +309,8 @@ fn send_slow_descriptor(dir: &str) -> std::net::TcpStream {
     deaf
 }
 
-// ---- forks --------------------------------------------------------------------------------------------------
+// ---- forks
+// --------------------------------------------------------------------------------------------------
 
 #[test]
 fn a_forked_child_may_ask_an_inherited_end_anything_and_lives() {

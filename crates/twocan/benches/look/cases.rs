@@ -114,7 +114,8 @@ fn meet(helper: &mut Helper, part: &str) -> Channel {
     end
 }
 
-/// Runs one round trip after the other: the median of groups, and the 99th percentile of single ones.
+/// Runs one round trip after the other: the median of groups, and the 99th percentile of single
+/// ones.
 fn measure(n: u64, mut trip: impl FnMut(u64)) -> Sample {
     let (mut groups, mut singles) = (Vec::new(), Vec::new());
     let mut i = 0;

@@ -92,7 +92,8 @@ impl Figure {
 
 fn bars(figures: &HashMap<&str, Figure>, samples: &HashMap<&str, Vec<Sample>>) {
     println!();
-    // Round by round: a virtual machine's cores may be moved between two rounds, and with them every figure.
+    // Round by round: a virtual machine's cores may be moved between two rounds, and with them
+    // every figure.
     let ratio = |a: &str, b: &str| {
         let pairs = samples.get(a)?.iter().zip(samples.get(b)?);
         let mut ratios: Vec<f64> = pairs.map(|(a, b)| a.middle / b.middle).collect();

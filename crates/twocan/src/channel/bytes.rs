@@ -31,9 +31,10 @@ impl Write for ByteWriter<'_> {
     }
 }
 
-/// Reads messages as one stream of bytes. Made by [`Receiver::reader`]. Ends when the peer finishes or says goodbye; a
-/// peer that died is an error (`ConnectionReset`). A message counts as acknowledged when it was read to its end and
-/// more is asked for. What is left of a half-read message when the reader is dropped is gone.
+/// Reads messages as one stream of bytes. Made by [`Receiver::reader`]. Ends when the peer finishes
+/// or says goodbye; a peer that died is an error (`ConnectionReset`). A message counts as
+/// acknowledged when it was read to its end and more is asked for. What is left of a half-read
+/// message when the reader is dropped is gone.
 #[derive(Debug)]
 pub struct ByteReader<'r> {
     receiver: &'r mut Receiver,

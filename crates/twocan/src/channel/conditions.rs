@@ -1,4 +1,5 @@
-//! What `wait_any` and `wait_all` can wait on besides events: messages, room, acknowledgements, comings and goings.
+//! What `wait_any` and `wait_all` can wait on besides events: messages, room, acknowledgements,
+//! comings and goings.
 
 use super::{Receiver, Sender, Seq};
 use crate::Result;
@@ -21,8 +22,9 @@ fn begin(end: &End) -> Result<u64> {
     if end.is_forked() { Err(crate::error::forked()) } else { Ok(0) }
 }
 
-/// Ready when `recv` would not wait: a message is there (of a long one: its first part), or a departure, or the end
-/// of sending is to be reported. Waiting acknowledges what `recv` has handed out.
+/// Ready when `recv` would not wait: a message is there (of a long one: its first part), or a
+/// departure, or the end of sending is to be reported. Waiting acknowledges what `recv` has handed
+/// out.
 impl Source for Receiver {
     fn begin(&self) -> Result<u64> {
         begin(self.owner())

@@ -11,9 +11,9 @@ pub(super) enum Found {
     Long,
 }
 
-/// A received message that has not been acknowledged. Dropped, it comes again, under the same number; a process killed
-/// now leaves it to its successor. It does not dereference to its bytes, since their writer could change them: copy
-/// what you check.
+/// A received message that has not been acknowledged. Dropped, it comes again, under the same
+/// number; a process killed now leaves it to its successor. It does not dereference to its bytes,
+/// since their writer could change them: copy what you check.
 ///
 /// # Examples
 /// ```
@@ -104,15 +104,15 @@ impl<'r> Delivery<'r> {
     /// The bytes where they lie, without a copy; `None` for a message whose place is gone.
     ///
     /// # Safety
-    /// Their writer must not change them while the slice lives. An honest peer never does; a hostile one can, and then
-    /// the behaviour is undefined.
+    /// Their writer must not change them while the slice lives. An honest peer never does; a
+    /// hostile one can, and then the behaviour is undefined.
     pub unsafe fn as_slice(&self) -> Option<&[u8]> {
         match &self.found {
             Found::Long => Some(self.receiver.held_bytes()),
             Found::Record(record) => {
                 let bytes = self.receiver.bytes_of(record)?;
-                // SAFETY: inside a mapping that the receiver keeps while `self` borrows it; that the bytes do not
-                // change is what the caller promises.
+                // SAFETY: inside a mapping that the receiver keeps while `self` borrows it; that
+                // the bytes do not change is what the caller promises.
                 Some(unsafe { &*bytes })
             }
         }

@@ -5,7 +5,8 @@ use crate::layout::Kind;
 use crate::ring::Slot;
 use std::ops::{Deref, DerefMut};
 
-/// Room for one message in the ring, to be written in place. Dropped without a commit, nothing was sent.
+/// Room for one message in the ring, to be written in place. Dropped without a commit, nothing was
+/// sent.
 ///
 /// # Examples
 /// ```

@@ -1,10 +1,11 @@
 //! Messages that are longer than a record: a rendezvous.
 //!
-//! The message goes in fragments FIRST, MIDDLE.., LAST through the ring, while the reader takes them out. `send` is done
-//! when the reader's word `taken` holds the message's number: its application has acknowledged the whole. If the
-//! reader dies before that, its successor starts behind what was already released: then the message is sent again
-//! from the beginning, under the same number. A reader whose assembly is cut short (the sender gave up) discards it
-//! at the next FIRST or whole message.
+//! The message goes in fragments FIRST, MIDDLE.., LAST through the ring, while the reader takes
+//! them out. `send` is done when the reader's word `taken` holds the message's number: its
+//! application has acknowledged the whole. If the reader dies before that, its successor starts
+//! behind what was already released: then the message is sent again from the beginning, under the
+//! same number. A reader whose assembly is cut short (the sender gave up) discards it at the next
+//! FIRST or whole message.
 
 use super::sender::peer_credit;
 use super::{Sender, Seq};
@@ -36,8 +37,9 @@ impl Sender {
         if until.is_now() {
             return Err(SendError::TooLarge { max: self.ring.max_payload() });
         }
-        // A departure from before this call is told before anything is written. One during it is not: the message
-        // waits for the next reader, and the caller is never left with a message that may come twice.
+        // A departure from before this call is told before anything is written. One during it is
+        // not: the message waits for the next reader, and the caller is never left with a message
+        // that may come twice.
         let deaf = self.take_news();
         if let Some(why) = self.interruption(until, true, deaf) {
             return Err(why);
@@ -67,7 +69,8 @@ impl Sender {
         }
     }
 
-    /// Bytes of one fragment: several fit into the ring, so that reader and writer work at the same time.
+    /// Bytes of one fragment: several fit into the ring, so that reader and writer work at the same
+    /// time.
     fn fragment_len(&self) -> usize {
         let share = (self.capacity() / 8).clamp(4 * LINE, 256 << 10);
         share.min(self.ring.max_payload() + RECORD_HEAD) - RECORD_HEAD
@@ -107,7 +110,8 @@ impl Sender {
         true
     }
 
-    /// A new reader that starts behind FIRST and has not taken the message gets it again from the beginning.
+    /// A new reader that starts behind FIRST and has not taken the message gets it again from the
+    /// beginning.
     fn notice_reader(&mut self, progress: &mut Progress) {
         let view = self.view();
         if view.peer.is_none() || view.epoch == progress.epoch {

@@ -6,8 +6,8 @@ use std::fmt;
 use std::ops::Deref;
 use zerocopy::FromBytes;
 
-/// A message's number: the random id of the region it was written to, and its position there. The same message
-/// comes again under the same number; no other message ever has it.
+/// A message's number: the random id of the region it was written to, and its position there. The
+/// same message comes again under the same number; no other message ever has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Seq {
     pub(crate) region: u64,
@@ -20,7 +20,8 @@ impl Seq {
         self.region
     }
 
-    /// Where it lies in the order of that end's messages (bytes; later ones are higher, until they wrap).
+    /// Where it lies in the order of that end's messages (bytes; later ones are higher, until they
+    /// wrap).
     pub fn position(self) -> u64 {
         self.position
     }

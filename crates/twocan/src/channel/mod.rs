@@ -28,9 +28,10 @@ use std::time::Duration;
 
 /// One end of a channel between two processes (or two ends in one process).
 ///
-/// Messages are bytes, whole and in order. What [`send`](Channel::send) accepted belongs to the channel: it reaches the
-/// application of the other seat even if processes are killed one after the other, as long as one attached end
-/// lives. Dropping an end says goodbye and waits for nothing; [`close`](Channel::close) waits until everything was taken.
+/// Messages are bytes, whole and in order. What [`send`](Channel::send) accepted belongs to the
+/// channel: it reaches the application of the other seat even if processes are killed one after the
+/// other, as long as one attached end lives. Dropping an end says goodbye and waits for nothing;
+/// [`close`](Channel::close) waits until everything was taken.
 ///
 /// # Examples
 /// ```
@@ -50,11 +51,13 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// Opens one end of the channel `name`; either side may come first. Does not wait for the other side.
+    /// Opens one end of the channel `name`; either side may come first. Does not wait for the other
+    /// side.
     ///
     /// # Errors
-    /// `InvalidName`; `InUse` if two ends live already (told after up to a second, in which a dying holder may go);
-    /// `Incompatible` if the other end's label, limits, direction or layout do not fit; `ForeignOwner`, `NoSpace`.
+    /// `InvalidName`; `InUse` if two ends live already (told after up to a second, in which a dying
+    /// holder may go); `Incompatible` if the other end's label, limits, direction or layout do not
+    /// fit; `ForeignOwner`, `NoSpace`.
     #[doc(alias = "connect")]
     #[doc(alias = "bind")]
     #[doc(alias = "listen")]
@@ -84,7 +87,8 @@ impl Channel {
         ChannelOptions::new().invite()
     }
 
-    /// The end that the process that started this one has [`attach`](Invitation::attach)ed. Once only.
+    /// The end that the process that started this one has [`attach`](Invitation::attach)ed. Once
+    /// only.
     ///
     /// # Errors
     /// `NotFound` if this process was not invited.
@@ -96,8 +100,9 @@ impl Channel {
         Channel { rx: Receiver::new(owner.clone(), spin), tx: Sender::new(owner, spin) }
     }
 
-    /// Sends one message and waits for room if there is none. `Ok` means: in memory, will be delivered while one end
-    /// lives. For a message longer than [`Sender::max_loan`]: the other side's application has taken it.
+    /// Sends one message and waits for room if there is none. `Ok` means: in memory, will be
+    /// delivered while one end lives. For a message longer than [`Sender::max_loan`]: the other
+    /// side's application has taken it.
     ///
     /// Before it waits it acknowledges what `recv` has handed out.
     ///
@@ -143,17 +148,20 @@ impl Channel {
                 done => return done,
             }
         }
-        // Two ends with one thread each, both in `send`: each waits for what the other still has in hand.
+        // Two ends with one thread each, both in `send`: each waits for what the other still has in
+        // hand.
         if !cfg!(twocan_mutant = "no-ack-before-send-waits") {
             self.rx.ack();
         }
         self.tx.send_until(message, until)
     }
 
-    /// The next message; waits for it, and for a peer if there is none. Acknowledges the one before.
+    /// The next message; waits for it, and for a peer if there is none. Acknowledges the one
+    /// before.
     ///
     /// # Errors
-    /// See [`RecvError`]. A departed peer is reported once, after its last message; the next call waits for the next peer.
+    /// See [`RecvError`]. A departed peer is reported once, after its last message; the next call
+    /// waits for the next peer.
     pub fn recv(&mut self) -> Result<Message, RecvError> {
         self.rx.recv()
     }
@@ -203,8 +211,8 @@ impl Channel {
         &mut self.rx
     }
 
-    /// Both halves, borrowed: so that a [`Delivery`] can be held while sending. Split halves do not acknowledge for
-    /// each other: before a long wait in `send`, call [`Receiver::ack`].
+    /// Both halves, borrowed: so that a [`Delivery`] can be held while sending. Split halves do not
+    /// acknowledge for each other: before a long wait in `send`, call [`Receiver::ack`].
     pub fn split(&mut self) -> (&mut Sender, &mut Receiver) {
         (&mut self.tx, &mut self.rx)
     }
@@ -253,8 +261,8 @@ impl Channel {
         }
     }
 
-    /// Says goodbye after the other side's application has taken everything that was sent, however long that takes
-    /// and however many peers come and go meanwhile.
+    /// Says goodbye after the other side's application has taken everything that was sent, however
+    /// long that takes and however many peers come and go meanwhile.
     ///
     /// # Errors
     /// [`CloseError`] with the number of messages that were not taken, if that can never happen.

@@ -14,7 +14,8 @@ pub enum Direction {
     /// Sends and receives.
     #[default]
     Both,
-    /// Only sends; what the other side sends is refused there with [`SendError::ReceiverGone`](crate::SendError).
+    /// Only sends; what the other side sends is refused there with
+    /// [`SendError::ReceiverGone`](crate::SendError).
     SendOnly,
     /// Only receives; the other side sees `Finished` at once.
     RecvOnly,
@@ -53,19 +54,21 @@ impl Default for ChannelOptions {
 }
 
 impl ChannelOptions {
-    /// The defaults: both directions, no nick, no label, a ring of 1 MiB, messages up to 64 MiB, adaptive waiting,
-    /// the current user only.
+    /// The defaults: both directions, no nick, no label, a ring of 1 MiB, messages up to 64 MiB,
+    /// adaptive waiting, the current user only.
     pub fn new() -> ChannelOptions {
         ChannelOptions { wanted: Wanted::default(), spin: Spin::Adaptive }
     }
 
-    /// What the other side is told this end is called; cut at 64 bytes, control characters removed. Default: nothing.
+    /// What the other side is told this end is called; cut at 64 bytes, control characters removed.
+    /// Default: nothing.
     pub fn nick(&mut self, nick: impl Into<String>) -> &mut Self {
         self.wanted.nick = nick.into();
         self
     }
 
-    /// What the two ends speak, at most 128 bytes. Ends with different labels refuse each other. Default: nothing.
+    /// What the two ends speak, at most 128 bytes. Ends with different labels refuse each other.
+    /// Default: nothing.
     pub fn label(&mut self, label: impl Into<String>) -> &mut Self {
         self.wanted.label = label.into();
         self
@@ -77,8 +80,8 @@ impl ChannelOptions {
         self
     }
 
-    /// Bytes of this end's outgoing ring: rounded up to a power of two, 4 KiB to 1 GiB, default 1 MiB. The memory is
-    /// taken at once. A message longer than a quarter of it goes in pieces.
+    /// Bytes of this end's outgoing ring: rounded up to a power of two, 4 KiB to 1 GiB, default 1
+    /// MiB. The memory is taken at once. A message longer than a quarter of it goes in pieces.
     pub fn send_capacity(&mut self, bytes: usize) -> &mut Self {
         self.wanted.capacity = bytes;
         self
@@ -96,20 +99,22 @@ impl ChannelOptions {
         self
     }
 
-    /// Touches the memory of the rings when an end opens and when a peer comes, so that the first messages do not pay for
-    /// it (about 2 microseconds a page). Default: no.
+    /// Touches the memory of the rings when an end opens and when a peer comes, so that the first
+    /// messages do not pay for it (about 2 microseconds a page). Default: no.
     pub fn prefault(&mut self, prefault: bool) -> &mut Self {
         self.wanted.prefault = prefault;
         self
     }
 
-    /// Who else may be at the other end. Default: the current user only. Both sides must ask for the same.
+    /// Who else may be at the other end. Default: the current user only. Both sides must ask for
+    /// the same.
     pub fn sharing(&mut self, sharing: Sharing) -> &mut Self {
         self.wanted.sharing = sharing;
         self
     }
 
-    /// Whose names it is among: the user's (default) or the machine's. Both sides must ask for the same.
+    /// Whose names it is among: the user's (default) or the machine's. Both sides must ask for the
+    /// same.
     pub fn scope(&mut self, scope: Scope) -> &mut Self {
         self.wanted.scope = scope;
         self
@@ -163,21 +168,23 @@ impl ChannelOptions {
     }
 }
 
-/// The other end of a channel, on its way to a child process. Dropped unused, the inviting side sees a goodbye.
+/// The other end of a channel, on its way to a child process. Dropped unused, the inviting side
+/// sees a goodbye.
 #[derive(Debug)]
 pub struct Invitation {
     connection: Option<Connection>,
 }
 
 impl Invitation {
-    /// Makes `command` start a child that finds its end with [`Channel::invited`]. Start one child only, and drop the
-    /// invitation (and the command) after that.
+    /// Makes `command` start a child that finds its end with [`Channel::invited`]. Start one child
+    /// only, and drop the invitation (and the command) after that.
     ///
     /// # Errors
     /// `InvalidInput` if it was attached already.
     ///
     /// # Platform
-    /// On Linux the child inherits a descriptor whose number stands in the environment variable `TWOCAN_INVITATION`.
+    /// On Linux the child inherits a descriptor whose number stands in the environment variable
+    /// `TWOCAN_INVITATION`.
     pub fn attach(&mut self, command: &mut Command) -> Result<()> {
         let Some(connection) = self.connection.take() else {
             return Err(Error::new(ErrorKind::InvalidInput, "the invitation is attached already"));

@@ -110,7 +110,8 @@ impl Words {
     pub(super) fn set(&self) -> std::io::Result<()> {
         let seen = self.look();
         if seen.sets.wrapping_sub(seen.taken) >= FAR {
-            // The distance never reaches the wrap, where a set event would look unset. If it fails, somebody else has moved `taken`, and it is near again.
+            // The distance never reaches the wrap, where a set event would look unset. If it fails,
+            // somebody else has moved `taken`, and it is near again.
             let _ = self.advance(seen.taken, seen.sets.wrapping_sub(1));
         }
         // SYNC event-sets: what was written before is seen by whom this lets go. The system call

@@ -1,5 +1,5 @@
-//! The reading side of a ring. Everything it reads was written by somebody who may be hostile: each word is read
-//! once, checked, and then used.
+//! The reading side of a ring. Everything it reads was written by somebody who may be hostile: each
+//! word is read once, checked, and then used.
 
 use super::Memory;
 use crate::error::Violation;

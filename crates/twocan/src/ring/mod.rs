@@ -1,8 +1,9 @@
 //! One direction: records in a ring, one producer, one consumer. Knows no operating system.
 //!
-//! The consumer polls the stamp at its own position: the very line that carries the message. So that bytes left by
-//! an earlier lap are never taken for a stamp, the producer zeroes the stamp word *behind* a record before it
-//! stores the record's own stamp; one line is always kept free for that.
+//! The consumer polls the stamp at its own position: the very line that carries the message. So
+//! that bytes left by an earlier lap are never taken for a stamp, the producer zeroes the stamp
+//! word *behind* a record before it stores the record's own stamp; one line is always kept free for
+//! that.
 
 mod consumer;
 mod producer;
@@ -18,23 +19,24 @@ pub(crate) use progress::expand;
 use crate::layout::Header;
 use crate::sync::AtomicU64;
 
-/// The memory of a region as the ring sees it. `at` counts bytes from the ring's beginning, already masked; a
-/// range that leaves the ring is the implementer's panic to make (it would be a bug of the ring).
+/// The memory of a region as the ring sees it. `at` counts bytes from the ring's beginning, already
+/// masked; a range that leaves the ring is the implementer's panic to make (it would be a bug of
+/// the ring).
 pub(crate) trait Memory {
     fn header(&self) -> &Header;
     fn capacity(&self) -> usize;
     /// The 8-byte word at `at` (a multiple of 8).
     fn word(&self, at: usize) -> &AtomicU64;
-    /// Copies out of the ring. The bytes may change meanwhile if their writer is hostile: then the copy is a
-    /// mixture, nothing worse.
+    /// Copies out of the ring. The bytes may change meanwhile if their writer is hostile: then the
+    /// copy is a mixture, nothing worse.
     fn copy_out(&self, at: usize, to: &mut [u8]);
 }
 
 /// Memory that this process may write.
 pub(crate) trait MemoryMut: Memory {
     fn copy_in(&self, at: usize, from: &[u8]);
-    /// The next stamp makes the record from `from` to `head` visible. Told before it, so that nobody can have
-    /// acknowledged what the other threads of this process do not know of.
+    /// The next stamp makes the record from `from` to `head` visible. Told before it, so that
+    /// nobody can have acknowledged what the other threads of this process do not know of.
     fn head_moves(&self, _from: u64, _head: u64) {}
 }
 

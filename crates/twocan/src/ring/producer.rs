@@ -11,7 +11,8 @@ const PUBLISH: Ordering =
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Full;
 
-/// Room for one record, reserved by [`Producer::reserve`]. Nothing is visible before it is published.
+/// Room for one record, reserved by [`Producer::reserve`]. Nothing is visible before it is
+/// published.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Slot {
     /// Position of the record.
@@ -25,7 +26,8 @@ pub(crate) struct Slot {
 pub(crate) struct Producer {
     /// Where the next record goes. Bytes, monotonic, wraps at 2^64.
     head: u64,
-    /// Everything before this may be overwritten: the peer's acknowledgement when it was last looked at.
+    /// Everything before this may be overwritten: the peer's acknowledgement when it was last
+    /// looked at.
     acked: u64,
     capacity: u64,
     /// This position's stamp word is known to be 0 (besides `head`'s, which always is).
@@ -52,7 +54,8 @@ impl Producer {
         max_payload(self.capacity as usize)
     }
 
-    /// Takes a newer acknowledgement into account; false = it lies outside what was sent, or runs backwards.
+    /// Takes a newer acknowledgement into account; false = it lies outside what was sent, or runs
+    /// backwards.
     #[must_use]
     pub(crate) fn credit(&mut self, acked: u64) -> bool {
         let forward = acked.wrapping_sub(self.acked);
@@ -81,9 +84,10 @@ impl Producer {
         self.free() >= if size > to_end { to_end + size } else { size }
     }
 
-    /// Finds room for `len` bytes of payload, which must not exceed `max_payload`. Publishes padding first if the
-    /// record would cross the ring's end. Padding wakes nobody: a consumer that sleeps in front of it has nothing
-    /// to do before the record behind it comes, and then it acknowledges both.
+    /// Finds room for `len` bytes of payload, which must not exceed `max_payload`. Publishes
+    /// padding first if the record would cross the ring's end. Padding wakes nobody: a consumer
+    /// that sleeps in front of it has nothing to do before the record behind it comes, and then it
+    /// acknowledges both.
     #[inline]
     pub(crate) fn reserve<M: MemoryMut>(&mut self, memory: &M, len: usize) -> Result<Slot, Full> {
         debug_assert!(len <= self.max_payload());
@@ -98,7 +102,8 @@ impl Producer {
         if self.free() < size {
             return Err(Full);
         }
-        // The payload may be written and then given up: what it covers is no longer known to be zero.
+        // The payload may be written and then given up: what it covers is no longer known to be
+        // zero.
         if self.zeroed.is_some_and(|z| z.wrapping_sub(self.head) < size) {
             self.zeroed = None;
         }
@@ -139,14 +144,14 @@ impl Producer {
         let at = self.offset(position);
         memory.word(at + 8).store(head_word(kind, len), Ordering::Relaxed);
         memory.head_moves(position, next);
-        // SYNC payload-published: pairs with Consumer::ready. Everything above (payload, head word, the zero at the
-        // next stamp) is seen by whoever sees this stamp.
+        // SYNC payload-published: pairs with Consumer::ready. Everything above (payload, head word,
+        // the zero at the next stamp) is seen by whoever sees this stamp.
         memory.word(at).store(stamp(position), PUBLISH);
         self.head = next;
     }
 
-    /// After a publish, off the message's way: clears the stamp word that the next record of the same size will
-    /// need cleared, so that its line is here already when that record comes.
+    /// After a publish, off the message's way: clears the stamp word that the next record of the
+    /// same size will need cleared, so that its line is here already when that record comes.
     #[inline]
     pub(crate) fn zero_ahead<M: MemoryMut>(&mut self, memory: &M, len: usize) {
         let size = record_size(len) as u64;

@@ -12,12 +12,13 @@ impl Progress {
     /// Says that everything before `position` of the peer's region `generation` may be overwritten.
     #[inline]
     pub(crate) fn acknowledge(&self, generation: u32, position: u64) {
-        // SYNC acknowledged: pairs with `acknowledged`. What was copied out before this is not overwritten before.
+        // SYNC acknowledged: pairs with `acknowledged`. What was copied out before this is not
+        // overwritten before.
         self.ack.store(ack_word(generation, position), SAY);
     }
 
-    /// The reader's position in our region `generation`, at or behind `known`: `None` = it does not read ours
-    /// yet; an error = it lies.
+    /// The reader's position in our region `generation`, at or behind `known`: `None` = it does not
+    /// read ours yet; an error = it lies.
     #[inline]
     pub(crate) fn acknowledged(&self, generation: u32, known: u64) -> Result<Option<u64>, ()> {
         // SYNC acknowledged: pairs with `acknowledge`.

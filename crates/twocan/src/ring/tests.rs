@@ -1,5 +1,5 @@
-//! The ring against a simple model, from positions just below every wrap, over old bytes that look like stamps; and
-//! the consumer against memory that somebody hostile has filled.
+//! The ring against a simple model, from positions just below every wrap, over old bytes that look
+//! like stamps; and the consumer against memory that somebody hostile has filled.
 
 use super::*;
 use crate::layout::{Kind, LINE, RECORD_HEAD, head_word, max_payload, record_size, stamp};
@@ -274,7 +274,8 @@ fn steps() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Positions from which a short run crosses a wrap of the position, of the acknowledgement word, or of the ring.
+/// Positions from which a short run crosses a wrap of the position, of the acknowledgement word, or
+/// of the ring.
 fn starts() -> impl Strategy<Value = u64> {
     let wraps = prop_oneof![Just(1u64 << 32), Just(1 << 38), Just(1 << 63), Just(0)];
     let below = (wraps, 0..64u64).prop_map(|(w, lines)| w.wrapping_sub(lines * LINE as u64));

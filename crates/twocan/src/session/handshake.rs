@@ -1,5 +1,6 @@
-//! What the watcher does for an end: notices deaths, answers newcomers, finishes its own HELLO. Nothing here waits;
-//! every step can be repeated, and a kill between any two leaves nothing half-done in the other process.
+//! What the watcher does for an end: notices deaths, answers newcomers, finishes its own HELLO.
+//! Nothing here waits; every step can be repeated, and a kill between any two leaves nothing
+//! half-done in the other process.
 
 use super::seat::{self, Rebound};
 use super::state::*;
@@ -20,10 +21,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// Newcomers that may stand at the door at once; more wait in the listener's queue.
 const MAX_PENDING: usize = 8;
-/// A connection that has not said HELLO by then is closed. It never decides about a death: a living newcomer that
-/// was only slow connects again.
+/// A connection that has not said HELLO by then is closed. It never decides about a death: a living
+/// newcomer that was only slow connects again.
 const HELLO_LIMIT: Duration = Duration::from_secs(2);
-/// Pause before connecting again to an end whose WELCOME could not be used: a lack of descriptors may pass.
+/// Pause before connecting again to an end whose WELCOME could not be used: a lack of descriptors
+/// may pass.
 const LONG_PAUSE: Duration = Duration::from_millis(500);
 /// Rounds of one step; then others get their turn.
 const MAX_ROUNDS: usize = 64;
@@ -31,8 +33,8 @@ const MAX_ROUNDS: usize = 64;
 const PAUSE: Duration = Duration::from_millis(20);
 
 impl End {
-    /// Looks at everything that can have happened, until nothing more does. Returns when to look again if nothing
-    /// is reported until then.
+    /// Looks at everything that can have happened, until nothing more does. Returns when to look
+    /// again if nothing is reported until then.
     pub(super) fn step(&self) -> Option<Instant> {
         let mut state = self.lock();
         let state = &mut *state;
@@ -59,7 +61,8 @@ impl End {
         Some(Instant::now()) // somebody keeps us busy: go on after the others
     }
 
-    // ---- our seat ---------------------------------------------------------------------------------------
+    // ---- our seat
+    // ---------------------------------------------------------------------------------------
 
     /// Whoever sweeps the directory takes the names away, not the session; the seat is bound again.
     fn check_seat(&self, state: &mut State, now: Instant) -> bool {
@@ -83,12 +86,14 @@ impl End {
         true
     }
 
-    // ---- the present session ----------------------------------------------------------------------------
+    // ---- the present session
+    // ----------------------------------------------------------------------------
 
     fn check_session(&self, state: &mut State) -> bool {
         let Some(session) = &state.session else { return false };
-        // The socket's end comes earlier than the pidfd's word; a forked child may keep the socket open. The pidfd is
-        // asked first: what a dead process had queued is there when the socket is read.
+        // The socket's end comes earlier than the pidfd's word; a forked child may keep the socket
+        // open. The pidfd is asked first: what a dead process had queued is there when the socket
+        // is read.
         let dead = session.process.is_dead();
         let how = match session.connection.recv(MAX_WIRE) {
             Received::Nothing if dead => None,
@@ -102,7 +107,8 @@ impl End {
         true
     }
 
-    /// Ends the present session: reads the peer's last acknowledgement, and keeps its region for the application.
+    /// Ends the present session: reads the peer's last acknowledgement, and keeps its region for
+    /// the application.
     pub(super) fn end_session(&self, state: &mut State, how: Option<Departed>) {
         let Some(session) = state.session.take() else { return };
         session.connection.shutdown();
@@ -141,7 +147,8 @@ impl End {
         self.tell();
     }
 
-    // ---- our own HELLO ----------------------------------------------------------------------------------
+    // ---- our own HELLO
+    // ----------------------------------------------------------------------------------
 
     fn check_connecting(&self, state: &mut State) -> bool {
         let Some(connecting) = &mut state.connecting else { return false };
@@ -157,7 +164,8 @@ impl End {
             }
             return true;
         }
-        // First whether it is dead, then what it had queued: a WELCOME counts even if its sender died after it.
+        // First whether it is dead, then what it had queued: a WELCOME counts even if its sender
+        // died after it.
         let dead = connecting.process.is_dead();
         let lost = match connecting.connection.recv(MAX_WIRE) {
             Received::Message(bytes, fds) => {
@@ -186,7 +194,8 @@ impl End {
         if !lost {
             return false;
         }
-        // Cut off without WELCOME. If that end still lives, it was a misunderstanding: connect again.
+        // Cut off without WELCOME. If that end still lives, it was a misunderstanding: connect
+        // again.
         let Some(connecting) = state.connecting.take() else { return false };
         if let (Some(whom), false) = (connecting.whom, connecting.process.is_dead()) {
             state.again = Some((Instant::now() + PAUSE, whom));
@@ -213,7 +222,8 @@ impl End {
         connecting.connection.send(&hello.encode(), &fds)
     }
 
-    /// WELCOME came: from here on this end is attached, even if its sender is dead by now (the next step notices).
+    /// WELCOME came: from here on this end is attached, even if its sender is dead by now (the next
+    /// step notices).
     fn welcomed(
         &self,
         state: &mut State,
@@ -251,8 +261,9 @@ impl End {
             state.outbox.push(Outbound { generation, region, position });
         }
         if let Some((first, _)) = theirs.first() {
-            // SYNC acknowledged: nothing was read before, so the receiving half does not write this word yet. The
-            // survivor must find its own knowledge here, should we die without a word.
+            // SYNC acknowledged: nothing was read before, so the receiving half does not write this
+            // word yet. The survivor must find its own knowledge here, should we die without a
+            // word.
             self.own.header().progress.acknowledge(first.generation, first.position);
         }
         let last = theirs.len() - 1;
@@ -292,7 +303,8 @@ impl End {
         true
     }
 
-    // ---- newcomers at our seat --------------------------------------------------------------------------
+    // ---- newcomers at our seat
+    // --------------------------------------------------------------------------
 
     fn accept(&self, state: &mut State, now: Instant) -> bool {
         if state.accept_again.is_some_and(|t| now < t) || state.pending.len() >= MAX_PENDING {
@@ -362,7 +374,8 @@ impl End {
         nameless: bool,
     ) -> Result<(Hello, Vec<Shy>), Unusable> {
         let hello = Hello::decode(bytes)?;
-        // Only an inherited connection needs an introduction; elsewhere the kernel names the newcomer.
+        // Only an inherited connection needs an introduction; elsewhere the kernel names the
+        // newcomer.
         if hello.own_pidfd && !nameless {
             return Err(Unusable::Malformed);
         }
@@ -379,7 +392,8 @@ impl End {
         seat::compatible(&self.card, other).is_ok()
     }
 
-    /// Answers the first newcomer with HELLO, if the present session has ended and there is a place.
+    /// Answers the first newcomer with HELLO, if the present session has ended and there is a
+    /// place.
     fn answer(&self, state: &mut State) -> bool {
         let lone = state.session.is_none() && state.connecting.is_none();
         let full = !state.has_place() && !cfg!(twocan_mutant = "no-limit");
@@ -432,9 +446,9 @@ impl End {
         let info = self.describe(&process, &hello.card.nick, state.epoch + 1);
         let bells = Bells { own: [own_rx, own_tx], peers_receiver, peers_sender };
         let starts_at = state.acked;
-        // First the session is there for our halves (a sender that publishes from now on looks at the newcomer's
-        // arm), then WELCOME is queued, then our application may see the newcomer's region. The lock is held all
-        // the while: the halves see the whole or nothing.
+        // First the session is there for our halves (a sender that publishes from now on looks at
+        // the newcomer's arm), then WELCOME is queued, then our application may see the newcomer's
+        // region. The lock is held all the while: the halves see the whole or nothing.
         state.session = Some(Session {
             connection,
             process,
@@ -467,7 +481,8 @@ impl End {
         Ok(())
     }
 
-    // ---- small things -----------------------------------------------------------------------------------
+    // ---- small things
+    // -----------------------------------------------------------------------------------
 
     fn describe(&self, process: &Process, nick: &str, epoch: u64) -> PeerInfo {
         PeerInfo {

@@ -1,8 +1,9 @@
 //! An end and its session: seats, handshake, who is alive, what is handed over after a death.
 //!
-//! Two threads meet here: the application's (one for each half) and the process's watcher. What both need stands in
-//! [`State`] under a lock that nobody holds while waiting; the hot paths of the halves keep private copies and learn
-//! from `news` that the copies are old.
+//! Two threads meet here: the application's (one for each half) and the process's watcher. What
+//! both need stands in
+//! [`State`] under a lock that nobody holds while waiting; the hot paths of the halves keep private
+//! copies and learn from `news` that the copies are old.
 
 mod handshake;
 mod seat;
@@ -99,7 +100,8 @@ impl End {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    // ---- what the halves ask ----------------------------------------------------------------------------
+    // ---- what the halves ask
+    // ----------------------------------------------------------------------------
 
     #[inline]
     pub(crate) fn news(&self) -> u64 {
@@ -126,8 +128,8 @@ impl End {
     }
 
     pub(crate) fn credited(&self, acked: u64) {
-        // SYNC credited: pairs with `end_session`, which changes the news, fences, and reads this. Either it sees
-        // this credit, or the sending half sees the news and does not use it.
+        // SYNC credited: pairs with `end_session`, which changes the news, fences, and reads this.
+        // Either it sees this credit, or the sending half sees the news and does not use it.
         self.acked.store(acked, Ordering::Release);
         crate::sync::full_fence();
     }
@@ -138,7 +140,8 @@ impl End {
         drop(done);
     }
 
-    /// The region in front of the inbox is done with: its owner gone, all acknowledged, its departure reported.
+    /// The region in front of the inbox is done with: its owner gone, all acknowledged, its
+    /// departure reported.
     pub(crate) fn leave_front(&self, generation: u32) {
         let mut state = self.lock();
         if state.inbox.front().is_some_and(|f| f.generation == generation) {
@@ -159,7 +162,8 @@ impl End {
         }
     }
 
-    // ---- waking -----------------------------------------------------------------------------------------
+    // ---- waking
+    // -----------------------------------------------------------------------------------------
 
     /// Wakes the peer's receiver if it sleeps. The caller has published and made the full fence.
     #[inline]
@@ -188,10 +192,11 @@ impl End {
         }
     }
 
-    /// Wakes whoever of the peer sleeps at this moment. For a session that our halves have just been told of: what
-    /// they published before (a record, an end) woke nobody, as they knew of nobody. They looked at the news behind
-    /// their fence and found it old; so their publishing comes before the fence of `tell`, and a sleeper that missed
-    /// it had armed before that. Called under the lock, after `tell`.
+    /// Wakes whoever of the peer sleeps at this moment. For a session that our halves have just
+    /// been told of: what they published before (a record, an end) woke nobody, as they knew of
+    /// nobody. They looked at the news behind their fence and found it old; so their publishing
+    /// comes before the fence of `tell`, and a sleeper that missed it had armed before that. Called
+    /// under the lock, after `tell`.
     fn wake_sleepers_of(&self, session: &state::Session) {
         if cfg!(twocan_mutant = "no-wake-at-attach") {
             return;
@@ -244,8 +249,8 @@ impl End {
         words.push(futex::Word::local(&self.local, park::read(&self.local)));
     }
 
-    /// As `prepare`, for a wait that does not compare the news: whoever is the peer now. The local word is read first, so
-    /// that a session which comes after this look wakes the sleeper.
+    /// As `prepare`, for a wait that does not compare the news: whoever is the peer now. The local
+    /// word is read first, so that a session which comes after this look wakes the sleeper.
     pub(crate) fn prepare_now(&self, half: Half, words: &mut Vec<futex::Word>) {
         words.push(futex::Word::local(&self.local, park::read(&self.local)));
         let peer = self.lock().session.as_ref().map(|s| s.region.clone());
@@ -291,7 +296,8 @@ impl End {
         futex::wake_all_local(&self.local);
     }
 
-    // ---- leaving ----------------------------------------------------------------------------------------
+    // ---- leaving
+    // ----------------------------------------------------------------------------------------
 
     /// Sets the end word unless a goodbye stands there already, and wakes the peer's receiver.
     fn set_end(&self, reason: u64) {
@@ -305,7 +311,8 @@ impl End {
         self.wake_both_of_peer();
     }
 
-    /// After a rare store (end, closed_rx): wakes whoever of the peer may sleep, whatever was woken before.
+    /// After a rare store (end, closed_rx): wakes whoever of the peer may sleep, whatever was woken
+    /// before.
     fn wake_both_of_peer(&self) {
         park::published();
         let peer = self.lock().session.as_ref().map(|s| s.region.clone());
@@ -338,7 +345,8 @@ impl End {
         self.watcher.look_at(self);
     }
 
-    /// The goodbye of both halves together: seen by the peer as `PeerClosed` and not as a half-close first.
+    /// The goodbye of both halves together: seen by the peer as `PeerClosed` and not as a
+    /// half-close first.
     pub(crate) fn goodbye(&self) {
         if !self.is_forked() {
             self.set_end(END_GOODBYE);
@@ -367,7 +375,8 @@ impl End {
         self.watcher.forget(self);
         let mut state = self.lock();
         state.closed = true;
-        // Unlink first, then shut down: whoever finds the seat free afterwards finds it without our files.
+        // Unlink first, then shut down: whoever finds the seat free afterwards finds it without our
+        // files.
         drop(state.seat.take());
         if let Some(session) = state.session.take() {
             session.connection.shutdown();
@@ -395,7 +404,8 @@ impl End {
     }
 }
 
-/// Held by the halves. The last to go says goodbye, unless its thread is panicking: then the peer shall see a death.
+/// Held by the halves. The last to go says goodbye, unless its thread is panicking: then the peer
+/// shall see a death.
 #[derive(Debug)]
 pub(crate) struct Owner(Arc<End>);
 
@@ -437,7 +447,8 @@ pub(crate) fn pair(wanted: &Wanted) -> Result<(Arc<Owner>, Arc<Owner>)> {
     let (a, b) = Connection::pair().map_err(|e| Error::from_os("cannot make a pair of ends", e))?;
     let first = nameless(wanted, a, None)?;
     let second = nameless_newcomer(wanted, b, false)?;
-    // Attached when this returns: HELLO, WELCOME, and its reading, each done here unless the watcher was faster.
+    // Attached when this returns: HELLO, WELCOME, and its reading, each done here unless the
+    // watcher was faster.
     for end in [&second, &first, &second] {
         end.step();
     }

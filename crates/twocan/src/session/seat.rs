@@ -21,8 +21,8 @@ use crate::{Scope, Sharing, Until};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// How long a refusal is looked at again before it is told: a dying process frees its memory before it closes its
-/// sockets (about 130 ms for a gibibyte).
+/// How long a refusal is looked at again before it is told: a dying process frees its memory before
+/// it closes its sockets (about 130 ms for a gibibyte).
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
 /// Pauses between two tries to get a seat.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
@@ -112,7 +112,8 @@ struct Bound {
     listener: Listener,
     /// Holds the record's lock, by which a corpse is known when the directory is swept.
     record: Fd,
-    /// Reports when the record loses its name. `None` = the system gave none; then it is not noticed.
+    /// Reports when the record loses its name. `None` = the system gave none; then it is not
+    /// noticed.
     watch: Option<FileWatch>,
 }
 
@@ -146,8 +147,8 @@ impl Seat {
         self.bound.watch.as_ref().is_some_and(FileWatch::stirred)
     }
 
-    /// If the seat's files are gone (a logout swept the directory), makes them again, where the name would be looked for
-    /// now. The session goes on in any case.
+    /// If the seat's files are gone (a logout swept the directory), makes them again, where the
+    /// name would be looked for now. The session goes on in any case.
     pub(super) fn rebind(&mut self) -> Rebound {
         if !watch::is_nameless(&self.bound.record) {
             return Rebound::Unharmed;
@@ -178,7 +179,8 @@ impl Seat {
     /// Connects to the other seat if the end with the region `whom` still sits there.
     pub(super) fn reach_other(&self, whom: u64) -> Option<Reached> {
         let other = 1 - self.number;
-        // What cannot be told now (no descriptors left, a record on its way out) is as good as a full queue.
+        // What cannot be told now (no descriptors left, a record on its way out) is as good as a
+        // full queue.
         let reached = match Connection::reach(self.dir.fd(), &self.files.socket(other)) {
             Ok(Reached::Free) => return Some(Reached::Free),
             Ok(reached) => reached,
@@ -201,8 +203,8 @@ impl Drop for Seat {
             self.bound.listener.shutdown();
             return; // swept: the names may be somebody else's by now
         }
-        // While we still listen nobody else takes the seat, so these files are ours. The record first: whoever finds
-        // no socket may make a new record.
+        // While we still listen nobody else takes the seat, so these files are ours. The record
+        // first: whoever finds no socket may make a new record.
         files::unlink(&self.dir, &self.files.record(self.number));
         files::unlink(&self.dir, &self.files.socket(self.number));
         self.bound.listener.shutdown();
@@ -299,7 +301,8 @@ pub(crate) fn open(wanted: &Wanted, name: &str, until: Option<Until<'_>>) -> Res
     Owner::of(End::new(own, card, Some(name.as_str().to_owned()), state)?)
 }
 
-/// Under the name's lock: finds a free seat and sits down, already connected with the other end if there is one.
+/// Under the name's lock: finds a free seat and sits down, already connected with the other end if
+/// there is one.
 fn take_seat(wanted: &Wanted, name: &Name, card: &Card) -> Result<State, Refused> {
     let dir = Directory::open_in(name.scope())?;
     let files = Files { hash: name.hash128() };

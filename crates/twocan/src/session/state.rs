@@ -1,4 +1,5 @@
-//! What an end knows: its session, the two lists of regions, and who waits at its door. No system calls here.
+//! What an end knows: its session, the two lists of regions, and who waits at its door. No system
+//! calls here.
 
 use super::Half;
 use super::seat::{Seat, Wanted};
@@ -22,8 +23,8 @@ pub(crate) enum Departed {
     Misbehaved(Violation),
 }
 
-/// The doorbells of one session. Nobody sleeps on `own_*` yet; they are part of the handshake so that pollable
-/// handles need no other layout.
+/// The doorbells of one session. Nobody sleeps on `own_*` yet; they are part of the handshake so
+/// that pollable handles need no other layout.
 #[derive(Debug)]
 pub(crate) struct Bells {
     /// Polls readable when the peer rings this end's receiver, sender.
@@ -62,7 +63,8 @@ pub(crate) struct Inbound {
     pub(crate) region: Arc<PeerRegion>,
     /// Acknowledged up to here. Advanced by the receiving half.
     pub(crate) read: Arc<AtomicU64>,
-    /// The peer that wrote it, if this end was attached to it; `None` for regions handed on already dead.
+    /// The peer that wrote it, if this end was attached to it; `None` for regions handed on already
+    /// dead.
     pub(crate) met: Option<PeerInfo>,
     /// Its owner is gone. Always so for regions handed on.
     pub(crate) gone: Option<Departed>,
@@ -127,7 +129,8 @@ pub(crate) struct State {
     pub(crate) prefault: bool,
     pub(crate) seat: Option<Seat>,
     pub(crate) connecting: Option<Connecting>,
-    /// The earlier end's queue was full, or it cut us off: try again at this time, if it is still that end.
+    /// The earlier end's queue was full, or it cut us off: try again at this time, if it is still
+    /// that end.
     pub(crate) again: Option<(Instant, u64)>,
     /// Descriptors ran out: accept and look again at this time.
     pub(crate) accept_again: Option<Instant>,
@@ -259,8 +262,8 @@ impl State {
         self.inbox.len() < MAX_REGIONS
     }
 
-    /// Takes a peer's acknowledgement into account. `head` is where the own region's records end. Knowledge only
-    /// grows: an absent or older acknowledgement changes nothing.
+    /// Takes a peer's acknowledgement into account. `head` is where the own region's records end.
+    /// Knowledge only grows: an absent or older acknowledgement changes nothing.
     pub(crate) fn absorb(
         &mut self,
         ack: u64,

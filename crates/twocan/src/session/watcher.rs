@@ -1,5 +1,5 @@
-//! One thread for the whole process that sleeps on all seats, sessions and processes, and lets the ends look when
-//! something happened. It has all signals blocked and no path that panics.
+//! One thread for the whole process that sleeps on all seats, sessions and processes, and lets the
+//! ends look when something happened. It has all signals blocked and no path that panics.
 
 use super::{End, Owner};
 use crate::error::{Error, Result};
@@ -63,7 +63,8 @@ impl Watcher {
     /// Events on `fd` make the end look, until `fd` is closed.
     pub(super) fn add(&self, fd: &Fd, end: &End) {
         if let Err(e) = self.poller.add(fd, end.token()) {
-            // Registered already, or the limit of watches is reached: then only a later event finds out.
+            // Registered already, or the limit of watches is reached: then only a later event finds
+            // out.
             crate::note!("cannot watch a descriptor: {e}");
         }
     }

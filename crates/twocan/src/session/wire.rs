@@ -1,5 +1,5 @@
-//! The three messages that ends exchange: the seat record (a file), HELLO and WELCOME (one datagram each). Bounded,
-//! checked, little-endian; descriptors travel beside them in a fixed order.
+//! The three messages that ends exchange: the seat record (a file), HELLO and WELCOME (one datagram
+//! each). Bounded, checked, little-endian; descriptors travel beside them in a fixed order.
 
 use crate::channel::Direction;
 use crate::layout::{MAGIC, VERSION, fingerprint};
@@ -7,12 +7,14 @@ use crate::region::Shape;
 
 /// Longest label in bytes.
 pub(crate) const MAX_LABEL: usize = 128;
-/// Longest message of the handshake: a WELCOME with full lists and the longest strings stays below it.
+/// Longest message of the handshake: a WELCOME with full lists and the longest strings stays below
+/// it.
 pub(crate) const MAX_WIRE: usize = 1024;
 /// Most regions of one seat that are handed over, the live one included.
 pub(crate) const MAX_REGIONS: usize = 4;
 
-/// More lives of one seat than anybody starts; a peer that claims more wants the counter to run out.
+/// More lives of one seat than anybody starts; a peer that claims more wants the counter to run
+/// out.
 const MAX_GENERATION: u32 = 1 << 31;
 
 /// What kind of message it is, in its first bytes.
@@ -221,7 +223,8 @@ impl SeatRecord {
     }
 }
 
-/// HELLO: a newcomer's card; descriptors: its region, its two doorbells, and its own pidfd if `own_pidfd`.
+/// HELLO: a newcomer's card; descriptors: its region, its two doorbells, and its own pidfd if
+/// `own_pidfd`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hello {
     pub(crate) card: Card,

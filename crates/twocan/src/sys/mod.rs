@@ -40,24 +40,32 @@
 //!   - `populate`: after it, loads (stores) in the range find memory.
 //!
 //! `memfd` -- regions.
-//!   - `create_sealed(len)`: memory that is there from the beginning and that only the mapping it returns ever writes.
-//!   - `map_sealed(fd, len)`: read-only, and only what `create_sealed` could have made: nothing its owner or anybody does
-//!     afterwards makes a read of it fail.
+//!   - `create_sealed(len)`: memory that is there from the beginning and that only the mapping it
+//!     returns ever writes.
+//!   - `map_sealed(fd, len)`: read-only, and only what `create_sealed` could have made: nothing its
+//!     owner or anybody does afterwards makes a read of it fail.
 //!
 //! `socket` -- seats and sessions. Nothing here waits.
-//!   - `Listener::bind` takes a seat; it is free again after `shutdown`, or when the process ends however it ends.
-//!   - `Connection::reach` finds `Free`, `Busy` (held, try again) or connects; what was sent before the other side looks is
-//!     kept for it. Messages stay apart, carry descriptors, and arrive whole or not at all.
-//!   - `recv`: `End` comes after everything that was queued, whatever error the system reports in between.
-//!   - `process`: who is at the other side by the word of the kernel; `is_dead` never says so of a living process.
+//!   - `Listener::bind` takes a seat; it is free again after `shutdown`, or when the process ends
+//!     however it ends.
+//!   - `Connection::reach` finds `Free`, `Busy` (held, try again) or connects; what was sent before
+//!     the other side looks is kept for it. Messages stay apart, carry descriptors, and arrive
+//!     whole or not at all.
+//!   - `recv`: `End` comes after everything that was queued, whatever error the system reports in
+//!     between.
+//!   - `process`: who is at the other side by the word of the kernel; `is_dead` never says so of a
+//!     living process.
 //!   - `ring` never waits, whatever the other side has done to the doorbell.
 //!
-//! `files` -- small files beside the seats. `random` -- words nobody guesses. `invitation` -- one connection to one child.
+//! `files` -- small files beside the seats. `random` -- words nobody guesses. `invitation` -- one
+//! connection to one child.
 //!
-//! `poller` -- `wait` returns when something happened on a descriptor that was added (also before it was added), or `poke`
-//! was called, or the deadline has passed; it uses no processor time otherwise.
+//! `poller` -- `wait` returns when something happened on a descriptor that was added (also before
+//! it was added), or `poke` was called, or the deadline has passed; it uses no processor time
+//! otherwise.
 //!
-//! `process`, `user`, `thread` -- words for errors, groups, and threads on which no signal handler runs.
+//! `process`, `user`, `thread` -- words for errors, groups, and threads on which no signal handler
+//! runs.
 
 #[cfg(target_os = "linux")]
 mod linux;

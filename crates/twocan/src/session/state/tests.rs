@@ -5,7 +5,8 @@ use crate::ring::{Producer, ack_word};
 use crate::sys::closer::Shy;
 
 const LINES: u64 = LINE as u64;
-/// Starts from which a few lines cross a wrap: of the acknowledgement word's 32 bits, of the sign, of the position.
+/// Starts from which a few lines cross a wrap: of the acknowledgement word's 32 bits, of the sign,
+/// of the position.
 const STARTS: [u64; 5] =
     [0, (1 << 32) - LINES, (1 << 38) - LINES, (1 << 63) - LINES, LINES.wrapping_neg()];
 

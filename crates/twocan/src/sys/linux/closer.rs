@@ -1,8 +1,8 @@
 //! Closing descriptors that somebody else has had a hand in.
 //!
-//! A close can take its time: a TCP socket that lingers, a file of a slow file system. Whoever may send us a descriptor, or
-//! queue one on a socket of ours, decides how long. So such descriptors are closed on threads of their own, with no
-//! lock held; what hangs there hangs alone.
+//! A close can take its time: a TCP socket that lingers, a file of a slow file system. Whoever may
+//! send us a descriptor, or queue one on a socket of ours, decides how long. So such descriptors
+//! are closed on threads of their own, with no lock held; what hangs there hangs alone.
 
 use super::fd::Fd;
 use super::{fork, thread};
@@ -14,7 +14,8 @@ use std::time::Duration;
 
 /// Closers at work at once; with all of them stuck, further descriptors stay open.
 const MAX_CLOSERS: usize = 8;
-/// How long a drop waits for its descriptors to be closed, so that an honest peer's are gone when it returns.
+/// How long a drop waits for its descriptors to be closed, so that an honest peer's are gone when
+/// it returns.
 const COURTESY: Duration = Duration::from_millis(20);
 
 /// A descriptor that is closed elsewhere.

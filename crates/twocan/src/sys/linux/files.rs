@@ -14,7 +14,8 @@ pub(crate) fn unlink(dir: &Directory, file: &str) {
     let _ = unlinkat(dir.fd(), file, AtFlags::empty());
 }
 
-/// The whole of a file of at most `max` bytes; `None` if it is not there, longer, or not to be read.
+/// The whole of a file of at most `max` bytes; `None` if it is not there, longer, or not to be
+/// read.
 pub(crate) fn read_small(dir: &Directory, file: &str, max: usize) -> Option<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let fd = Fd::make(|| openat(dir.fd(), file, flags, Mode::empty())).ok()?;

@@ -6,15 +6,17 @@ use crate::error::{Error, Result};
 use rustix::fs::{MemfdFlags, SealFlags};
 use std::os::fd::AsFd;
 
-/// What `fstatfs` says of memory that swaps and has 4 KiB pages; huge-page files pass the same seals and must not
-/// get through, since touching them can fail.
+/// What `fstatfs` says of memory that swaps and has 4 KiB pages; huge-page files pass the same
+/// seals and must not get through, since touching them can fail.
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 
-/// Everything an owner seals away: size, and any write that does not come from a mapping made before.
+/// Everything an owner seals away: size, and any write that does not come from a mapping made
+/// before.
 const SEALS: SealFlags =
     SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::FUTURE_WRITE).union(SealFlags::SEAL);
 
-/// An allocated memfd of `len` bytes, mapped read-write and then sealed: from now on only this mapping can write.
+/// An allocated memfd of `len` bytes, mapped read-write and then sealed: from now on only this
+/// mapping can write.
 pub(crate) fn create_sealed(len: usize) -> Result<(Fd, Mapping)> {
     let no_space = |e: std::io::Error| {
         Error::from_os(format_args!("no memory for a region of {} KiB", len >> 10), e)
@@ -45,11 +47,11 @@ pub(crate) fn create_fixed(len: u64, allocate: bool, inheritable: bool) -> std::
     Ok(fd)
 }
 
-/// Maps somebody else's region read-only, or `None` if it is not sealed, not ordinary memory, not exactly `len`
-/// bytes long, not allocated throughout, or cannot be mapped.
+/// Maps somebody else's region read-only, or `None` if it is not sealed, not ordinary memory, not
+/// exactly `len` bytes long, not allocated throughout, or cannot be mapped.
 pub(crate) fn map_sealed(fd: &Fd, len: usize) -> Option<Mapping> {
-    // The seals first: only memory answers that call, and it answers at once. A file of a slow file system may take its
-    // time for all the others.
+    // The seals first: only memory answers that call, and it answers at once. A file of a slow file
+    // system may take its time for all the others.
     let sealed = rustix::fs::fcntl_get_seals(fd).ok()?.contains(SEALS);
     let stat = rustix::fs::fstat(fd).ok()?;
     let regular =

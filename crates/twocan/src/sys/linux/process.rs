@@ -16,7 +16,8 @@ pub(crate) type FileId = (u64, u64);
 pub(crate) fn holders(wanted: &[(FileId, &str)]) -> HashMap<FileId, Vec<u32>> {
     let ids: HashSet<FileId> = wanted.iter().map(|(id, _)| *id).collect();
     let names: HashSet<&OsStr> = wanted.iter().map(|(_, name)| OsStr::new(*name)).collect();
-    // A maker's descriptor shows no name, as the file had none when it was opened: `#` and the inode.
+    // A maker's descriptor shows no name, as the file had none when it was opened: `#` and the
+    // inode.
     let likely = |name: &OsStr| {
         let bytes = name.as_encoded_bytes();
         names.contains(name) || bytes.starts_with(b"#") || bytes.starts_with(UNFINISHED.as_bytes())

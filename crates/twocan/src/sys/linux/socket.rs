@@ -14,13 +14,15 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-/// Connections that wait in a listener's queue. A full queue means "held": whoever finds it so tries again.
+/// Connections that wait in a listener's queue. A full queue means "held": whoever finds it so
+/// tries again.
 const BACKLOG: i32 = 16;
 /// Most descriptors that one message carries; more is a protocol violation.
 pub(crate) const MAX_FDS: usize = 12;
 const SOCKET: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
-/// Through the directory's descriptor: the path stays below the limit of 108 bytes whatever the directory is called.
+/// Through the directory's descriptor: the path stays below the limit of 108 bytes whatever the
+/// directory is called.
 fn address(dir: BorrowedFd<'_>, file: &str) -> io::Result<SocketAddrUnix> {
     Ok(SocketAddrUnix::new(format!("/proc/self/fd/{}/{file}", dir.as_raw_fd()))?)
 }
@@ -129,12 +131,14 @@ impl Connection {
         }
     }
 
-    /// A connection that this process inherited under the number `raw`; `None` if there is none of the right kind.
+    /// A connection that this process inherited under the number `raw`; `None` if there is none of
+    /// the right kind.
     pub(crate) fn inherited(raw: i32) -> Option<Connection> {
         if raw <= 2 {
             return None;
         }
-        // SAFETY: only looked at while borrowed here; a closed or foreign number makes the calls below fail.
+        // SAFETY: only looked at while borrowed here; a closed or foreign number makes the calls
+        // below fail.
         let seen = unsafe { BorrowedFd::borrow_raw(raw) };
         let kind = rustix::net::sockopt::socket_type(seen).ok()?;
         if kind != SocketType::SEQPACKET {
@@ -142,14 +146,14 @@ impl Connection {
         }
         rustix::io::fcntl_setfd(seen, rustix::io::FdFlags::CLOEXEC).ok()?;
         rustix::io::ioctl_fionbio(seen, true).ok()?;
-        // SAFETY: the number came in the invitation for exactly this use, and the invitation is taken out of the
-        // environment before: nobody else in this process owns it.
+        // SAFETY: the number came in the invitation for exactly this use, and the invitation is
+        // taken out of the environment before: nobody else in this process owns it.
         let fd = Fd::make(|| Ok::<_, Errno>(unsafe { OwnedFd::from_raw_fd(raw) })).ok()?;
         Some(Connection::of(fd))
     }
 
-    /// The descriptor for a child to inherit: out of the registry that closes ours in children, still CLOEXEC.
-    /// `None` in a forked child, where it is closed.
+    /// The descriptor for a child to inherit: out of the registry that closes ours in children,
+    /// still CLOEXEC. `None` in a forked child, where it is closed.
     pub(crate) fn into_inheritable(self) -> Option<OwnedFd> {
         self.0.trusted()?.into_owned()
     }
@@ -173,8 +177,8 @@ impl Connection {
         }
     }
 
-    /// Reads what was queued, up to `max` bytes, without waiting. A reset is reported before what was queued ahead
-    /// of it: reading goes on behind it.
+    /// Reads what was queued, up to `max` bytes, without waiting. A reset is reported before what
+    /// was queued ahead of it: reading goes on behind it.
     pub(crate) fn recv(&self, max: usize) -> Received {
         let mut resets = 0;
         loop {
@@ -193,13 +197,14 @@ impl Connection {
         }
     }
 
-    /// Looks first, and takes the message out only when its descriptors have arrived whole: a process that is short of
-    /// them for a moment must not lose a WELCOME.
+    /// Looks first, and takes the message out only when its descriptors have arrived whole: a
+    /// process that is short of them for a moment must not lose a WELCOME.
     fn recv_once(&self, max: usize) -> io::Result<Received> {
         let seen = self.look(max)?;
         if matches!(seen, Received::Message(..)) {
-            // Without room for descriptors: the kernel drops the queued copies, never the last ones, as `seen` has
-            // them too. What is oversized stays queued, and goes with the connection.
+            // Without room for descriptors: the kernel drops the queued copies, never the last
+            // ones, as `seen` has them too. What is oversized stays queued, and goes with the
+            // connection.
             let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
             rustix::net::recv(&self.0, &mut [0u8; 1][..], flags)?;
         }
@@ -244,8 +249,8 @@ impl Connection {
         let _ = rustix::net::shutdown(&self.0, Shutdown::Both);
     }
 
-    /// Who is at the other side: for a connection made by `reach`, the process that listens; for an accepted one,
-    /// the process that connected; for `pair`, the process that made it.
+    /// Who is at the other side: for a connection made by `reach`, the process that listens; for an
+    /// accepted one, the process that connected; for `pair`, the process that made it.
     pub(crate) fn process(&self) -> Process {
         let credentials = rustix::net::sockopt::socket_peercred(&self.0).ok();
         let pid = credentials.map(|c| c.pid.as_raw_nonzero().get() as u32);
@@ -299,7 +304,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Is it dead? Only the kernel says so; without a pidfd the answer is no, and the socket's end must tell.
+    /// Is it dead? Only the kernel says so; without a pidfd the answer is no, and the socket's end
+    /// must tell.
     pub(crate) fn is_dead(&self) -> bool {
         self.pidfd.as_ref().is_some_and(|fd| {
             let mut fds = [PollFd::new(fd, PollFlags::IN)];

@@ -1,0 +1,345 @@
+//! Finding the next message: the short way of one that is there, and everything else that may come
+//! instead.
+
+use super::super::delivery::Found;
+use super::{Assembly, Held, Receiver};
+use crate::error::Violation;
+use crate::layout::{FIRST_HEAD, Kind};
+use crate::region::PeerRegion;
+use crate::ring::{Consumer, Memory, Peek, Record, reached};
+use crate::session::{Departed, Front};
+use crate::sync::Ordering;
+use crate::until::Gone;
+use crate::{PeerInfo, RecvError, Until};
+use std::sync::Arc;
+
+/// What a search brought.
+pub(super) enum Event {
+    Found(Found),
+    Joined(PeerInfo),
+    Departed(Option<PeerInfo>, Departed),
+}
+
+impl Receiver {
+    /// The next message. The way of a plain message that is there, or that comes while we look, is
+    /// short; everything else is `search`. A duration is added to the clock only if there is
+    /// nothing yet.
+    #[inline]
+    pub(super) fn find<'c>(&mut self, until: impl Into<Until<'c>>) -> Result<Found, RecvError> {
+        self.enter()?;
+        if let Some(record) = self.at_hand() {
+            return Ok(Found::Record(record));
+        }
+        let until = until.into();
+        loop {
+            match self.search(&until, false)? {
+                None => {}
+                Some(Event::Found(found)) => return Ok(found),
+                Some(Event::Departed(_, how)) => return Err(departed(how)),
+                Some(Event::Joined(_)) => unreachable!("only asked for by recv_incoming"),
+            }
+            if let Some(record) = self.at_hand() {
+                return Ok(Found::Record(record));
+            }
+        }
+    }
+
+    /// Of every call that asks for the next message.
+    #[inline]
+    pub(super) fn enter(&mut self) -> Result<(), RecvError> {
+        if self.owner.is_forked() {
+            return Err(RecvError::Forked);
+        }
+        self.ack();
+        Ok(())
+    }
+
+    /// A whole message in the ring, if nothing else comes first.
+    #[inline]
+    pub(super) fn at_hand(&mut self) -> Option<Record> {
+        // The flag first, then the look, as in `search`.
+        if self.owner.news() != self.news || self.held.is_some() {
+            return None;
+        }
+        let region = &self.view.inbox.first()?.region;
+        let Peek::Record(record) = self.ring.peek(&**region) else { return None };
+        // SYNC discard
+        let discard = region.header().discard.load(Ordering::Acquire);
+        let plain = record.kind == Kind::Data
+            && discard == 0
+            && record.len as u64 <= self.owner.card.max_message
+            && self.assembly.is_none();
+        if !plain {
+            return None;
+        }
+        self.joined = self.generation;
+        Some(record)
+    }
+
+    /// Looks for anything there can be, and waits once. `None` = look again.
+    pub(super) fn search(
+        &mut self,
+        until: &Until<'_>,
+        joins: bool,
+    ) -> Result<Option<Event>, RecvError> {
+        let mut skipped = 0u32;
+        loop {
+            // The flag first, then the look, then the report: what is known to be gone now has
+            // written its last.
+            if self.owner.news() != self.news {
+                self.refresh();
+            }
+            if let Some(info) = self.newly_joined(joins) {
+                return Ok(Some(Event::Joined(info)));
+            }
+            if self.held.is_some() {
+                return Ok(Some(Event::Found(Found::Long)));
+            }
+            match self.look() {
+                Look::Found(found) => {
+                    self.joined = self.generation;
+                    return Ok(Some(Event::Found(found)));
+                }
+                Look::Bad(violation) => return Err(self.violation(violation)),
+                Look::Skipped => {
+                    skipped += 1;
+                    // An honest ring holds fewer records than lines; a hostile one may go on for
+                    // ever.
+                    let patient = skipped as usize <= self.ring.lines() && until.is_now();
+                    if patient || skipped % 64 != 0 || until.gone().is_none() {
+                        continue;
+                    }
+                }
+                Look::Left(info, how) => return Ok(Some(Event::Departed(info, how))),
+                Look::Finished => return Err(RecvError::Finished),
+                Look::Nothing => {}
+            }
+            if !self.owner.receives() {
+                return Err(RecvError::WrongDirection);
+            }
+            if let Some(gone) = until.gone() {
+                return Err(match gone {
+                    Gone::TimedOut if until.is_now() => RecvError::Empty,
+                    Gone::TimedOut => RecvError::TimedOut,
+                    Gone::Cancelled => RecvError::Cancelled,
+                });
+            }
+            self.pause(until);
+            return Ok(None);
+        }
+    }
+
+    pub(super) fn newly_joined(&mut self, wanted: bool) -> Option<PeerInfo> {
+        if !wanted || self.joined == self.generation {
+            return None;
+        }
+        let met = self.front()?.met.clone()?;
+        self.joined = self.generation;
+        Some(met)
+    }
+
+    #[inline]
+    pub(super) fn front(&self) -> Option<&Front> {
+        self.view.inbox.first()
+    }
+
+    /// One look at the region in front.
+    #[inline]
+    pub(super) fn look(&mut self) -> Look {
+        let Some(front) = self.view.inbox.first() else {
+            if !self.view.alone_for_ever {
+                return Look::Nothing;
+            }
+            // Without a name nobody comes any more: said again at each call.
+            return Look::Left(None, self.view.departure.map_or(Departed::Closed, |(_, how)| how));
+        };
+        match self.ring.peek(&*front.region) {
+            Peek::Record(record) => self.take(record),
+            Peek::Bad(violation) => Look::Bad(violation),
+            Peek::Empty => self.at_the_end(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn take(&mut self, record: Record) -> Look {
+        let region = &self.view.inbox[0].region;
+        if record.kind == Kind::Data {
+            // SYNC discard
+            let discard = region.header().discard.load(Ordering::Acquire);
+            if discard == 0 || reached(record.position, discard & !1) {
+                if record.len as u64 > self.owner.card.max_message {
+                    return Look::Bad(Violation::TooLong);
+                }
+                self.assembly = None; // a long message that was given up
+                return Look::Found(Found::Record(record));
+            }
+        }
+        self.take_rare(record)
+    }
+
+    /// Padding, fragments, and what the sender discarded.
+    #[cold]
+    pub(super) fn take_rare(&mut self, record: Record) -> Look {
+        let region = self.view.inbox[0].region.clone();
+        let mut whole = None;
+        match record.kind {
+            Kind::Pad => {
+                self.ring.advance(&record);
+                return Look::Skipped;
+            }
+            Kind::Data => self.assembly = None,
+            Kind::First => match self.begin(&region, &record) {
+                Ok(assembly) => self.assembly = assembly,
+                Err(violation) => return Look::Bad(violation),
+            },
+            Kind::Middle | Kind::Last => {
+                if let Some(mut assembly) = self.assembly.take() {
+                    if let Err(violation) = append(&mut assembly, &region, &record, 0) {
+                        return Look::Bad(violation);
+                    }
+                    let complete = assembly.bytes.len() == assembly.total;
+                    if complete != (record.kind == Kind::Last) {
+                        return Look::Bad(Violation::BadFragment);
+                    }
+                    if complete { whole = Some(assembly) } else { self.assembly = Some(assembly) }
+                }
+            }
+        }
+        self.ring.advance(&record);
+        if let Some(Assembly { number, bytes, .. }) = whole {
+            // Acknowledged when the application asks for the next.
+            self.held = Some(Held { bytes, number, next: record.next });
+            return Look::Found(Found::Long);
+        }
+        // A fragment that was copied (or one without a beginning) may be overwritten now.
+        self.acknowledge(record.next, 0);
+        Look::Skipped
+    }
+
+    pub(super) fn begin(
+        &self,
+        region: &Arc<PeerRegion>,
+        record: &Record,
+    ) -> Result<Option<Assembly>, Violation> {
+        if record.len < FIRST_HEAD {
+            return Err(Violation::BadFragment);
+        }
+        let mut head = [0; FIRST_HEAD];
+        region.copy_out(record.payload_at, &mut head);
+        let word = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().expect("8 bytes"));
+        let (number, total) = (word(0), word(8));
+        if total > self.owner.card.max_message {
+            return Err(Violation::TooLong);
+        }
+        if number & 1 == 0 {
+            return Err(Violation::BadFragment);
+        }
+        // SYNC discard
+        let discard = region.header().discard.load(Ordering::Acquire);
+        if discard != 0 && !reached(record.position, discard & !1) {
+            return Ok(None);
+        }
+        // Grows with what arrives, not with what is announced.
+        let mut assembly = Assembly { number, total: total as usize, bytes: Vec::new() };
+        append(&mut assembly, region, record, FIRST_HEAD)?;
+        if assembly.bytes.len() >= assembly.total {
+            return Err(Violation::BadFragment);
+        }
+        Ok(Some(assembly))
+    }
+
+    /// Nothing more stands in the region in front.
+    pub(super) fn at_the_end(&mut self) -> Look {
+        let front = &self.view.inbox[0];
+        if let Some(how) = front.gone {
+            let met = front.met.clone();
+            if met.is_some() {
+                self.departed.clone_from(&met);
+            }
+            self.assembly = None;
+            self.owner.leave_front(self.generation);
+            // Nothing for regions that were handed on already dead.
+            return met.map_or(Look::Skipped, |info| Look::Left(Some(info), how));
+        }
+        if self.is_finished(front, self.ring.position()) {
+            self.finished = self.generation;
+            return Look::Finished;
+        }
+        Look::Nothing
+    }
+
+    /// The peer (or a dead predecessor of it) broke the protocol: what is left of its region is not
+    /// read.
+    pub(super) fn violation(&mut self, violation: Violation) -> RecvError {
+        let front = self.view.inbox[0].clone();
+        if self.view.live.as_ref().is_some_and(|live| Arc::ptr_eq(live, &front.region)) {
+            self.owner.misbehaved(violation);
+        }
+        self.assembly = None;
+        self.departed.clone_from(&front.met);
+        self.owner.leave_front(front.generation);
+        RecvError::PeerMisbehaved(violation)
+    }
+
+    /// Takes up what the watcher has changed.
+    #[cold]
+    pub(super) fn refresh(&mut self) {
+        let (news, view) = self.owner.rx_view();
+        let same = match (&view.live, &self.view.live) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        };
+        if !same {
+            self.woken.forget();
+        }
+        self.news = news;
+        self.view = view;
+        let Some(front) = self.view.inbox.first() else { return };
+        if front.generation == self.generation {
+            return;
+        }
+        // SYNC read-position
+        let start = front.read.load(Ordering::Acquire);
+        self.generation = front.generation;
+        self.ring = Consumer::new(start, front.region.capacity());
+        // `taken` speaks of the region that `ack` names: cleared before `ack` names another.
+        let progress = &self.owner.own.header().progress;
+        progress.taken.store(0, Ordering::Release);
+        progress.acknowledge(self.generation, start);
+    }
+}
+
+/// What one look brought.
+enum Look {
+    Found(Found),
+    Bad(Violation),
+    /// Something that is no message was passed over; look again.
+    Skipped,
+    Left(Option<PeerInfo>, Departed),
+    Finished,
+    Nothing,
+}
+
+fn append(
+    assembly: &mut Assembly,
+    region: &PeerRegion,
+    record: &Record,
+    from: usize,
+) -> Result<(), Violation> {
+    let (have, more) = (assembly.bytes.len(), record.len - from);
+    if more == 0 || more > assembly.total - have {
+        return Err(Violation::BadFragment);
+    }
+    assembly.bytes.resize(have + more, 0);
+    region.copy_out(record.payload_at + from, &mut assembly.bytes[have..]);
+    Ok(())
+}
+
+pub(super) fn departed(how: Departed) -> RecvError {
+    match how {
+        Departed::Closed => RecvError::PeerClosed,
+        Departed::Died => RecvError::PeerDied,
+        Departed::Misbehaved(v) => RecvError::PeerMisbehaved(v),
+    }
+}

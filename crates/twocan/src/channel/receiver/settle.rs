@@ -1,0 +1,225 @@
+//! Handing out, acknowledging, waiting.
+
+use super::super::delivery::Found;
+use super::super::{Message, Seq};
+use super::Receiver;
+use crate::Until;
+use crate::layout::{END_FINISHED, END_REASON, Kind};
+use crate::park::{self, Woken};
+use crate::ring::{Consumer, Memory, Peek, Record, reached};
+use crate::session::{Front, Half, Owner};
+use crate::spin::Pace;
+use crate::sync::Ordering;
+use crate::sys::futex;
+use std::sync::Arc;
+
+impl Receiver {
+    #[inline]
+    pub(in crate::channel) fn seq(&self, found: &Found) -> Seq {
+        let region = self.view.inbox.first().map_or(0, |f| f.region.shape().id);
+        let position = match (found, &self.held) {
+            (Found::Record(record), _) => record.position,
+            (Found::Long, held) => held.as_ref().map_or(0, |h| h.number & !1),
+        };
+        Seq { region, position }
+    }
+
+    pub(in crate::channel) fn len(&self, found: &Found) -> usize {
+        match found {
+            Found::Record(record) => record.len,
+            Found::Long => self.held_bytes().len(),
+        }
+    }
+
+    pub(in crate::channel) fn held_bytes(&self) -> &[u8] {
+        self.held.as_ref().map_or(&[], |h| &h.bytes)
+    }
+
+    /// Copies part of a record; the range lies inside it.
+    #[inline]
+    pub(in crate::channel) fn copy(&self, record: &Record, at: usize, to: &mut [u8]) {
+        assert!(!self.owner.is_forked(), "a delivery does not survive fork");
+        if let Some(front) = self.front() {
+            front.region.copy_out(record.payload_at + at, to);
+        }
+    }
+
+    /// The bytes of a record where they lie.
+    pub(in crate::channel) fn bytes_of(&self, record: &Record) -> Option<*const [u8]> {
+        let front = self.front().filter(|_| !self.owner.is_forked())?;
+        Some(front.region.payload(record.payload_at, record.len))
+    }
+
+    #[inline]
+    pub(in crate::channel) fn copied(&self, found: &Found) -> Message {
+        let seq = self.seq(found);
+        match found {
+            Found::Record(record) => Message::fill(record.len, seq, |to| self.copy(record, 0, to)),
+            Found::Long => Message::from_vec(self.held_bytes().to_vec(), seq),
+        }
+    }
+
+    #[inline]
+    pub(super) fn hand_out(&mut self, found: Found) -> Message {
+        let message = match &found {
+            Found::Long => {
+                let seq = self.seq(&found);
+                let bytes = self.held.as_mut().map(|h| std::mem::take(&mut h.bytes));
+                Message::from_vec(bytes.unwrap_or_default(), seq)
+            }
+            Found::Record(_) => self.copied(&found),
+        };
+        self.settle(found);
+        message
+    }
+
+    /// Goes on behind what was handed out; it is owed an acknowledgement from now on.
+    #[inline]
+    pub(in crate::channel) fn settle(&mut self, found: Found) {
+        let (position, number) = match found {
+            Found::Record(record) => {
+                self.ring.advance(&record);
+                (record.next, 0)
+            }
+            Found::Long => match self.held.take() {
+                Some(held) => (held.next, held.number),
+                None => return,
+            },
+        };
+        *self.due.position.get_mut() = position | 1;
+        *self.due.number.get_mut() = number;
+        if cfg!(twocan_mutant = "ack-in-recv") {
+            self.ack();
+        }
+    }
+
+    /// Says to the peer that everything before `position` may be overwritten, and wakes its sender.
+    #[inline]
+    pub(super) fn acknowledge(&mut self, position: u64, number: u64) {
+        self.store_progress(position, number);
+        park::published();
+        if self.owner.news() != self.news {
+            self.refresh();
+        }
+        if let (Some(live), Some(front)) = (&self.view.live, self.view.inbox.first()) {
+            if Arc::ptr_eq(live, &front.region) {
+                self.owner.wake_sender(live, &mut self.woken);
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn store_progress(&self, position: u64, number: u64) {
+        let Some(front) = self.view.inbox.first() else { return };
+        let progress = &self.owner.own.header().progress;
+        if number != 0 {
+            // SYNC taken: before the acknowledgement of LAST.
+            progress.taken.store(number, Ordering::Release);
+        }
+        // SYNC read-position: pairs with the watcher, which hands it to a newcomer.
+        front.read.store(position, Ordering::Release);
+        progress.acknowledge(self.generation, position);
+    }
+
+    /// The same for a wait on `&self`: several threads may come here at once, and store the same.
+    pub(in crate::channel) fn ack_shared(&self) {
+        let position = self.due.position.swap(0, Ordering::AcqRel);
+        if position == 0 || self.owner.is_forked() {
+            return;
+        }
+        let number = self.due.number.swap(0, Ordering::AcqRel);
+        self.store_progress(position & !1, number);
+        park::published();
+        let (_, view) = self.owner.rx_view();
+        if let Some(live) = &view.live {
+            self.owner.wake_sender(live, &mut Woken::default());
+        }
+    }
+
+    pub(in crate::channel) fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// Would a call find something (a message, an event, an end) without waiting?
+    pub(in crate::channel) fn is_ready(&self) -> bool {
+        if self.held.is_some() {
+            return true;
+        }
+        let fetched;
+        let view = if self.owner.news() == self.news {
+            &self.view
+        } else {
+            fetched = self.owner.rx_view().1;
+            &fetched
+        };
+        for front in &view.inbox {
+            let mut ring = if front.generation == self.generation {
+                self.ring.clone()
+            } else {
+                Consumer::new(front.read.load(Ordering::Acquire), front.region.capacity())
+            };
+            // SYNC discard
+            let discard = front.region.header().discard.load(Ordering::Acquire);
+            let void = |record: &Record| {
+                let discarded = discard != 0 && !reached(record.position, discard & !1);
+                discarded || record.kind == Kind::Pad
+            };
+            loop {
+                match ring.peek(&*front.region) {
+                    Peek::Record(record) if void(&record) => ring.advance(&record),
+                    Peek::Empty => break,
+                    _ => return true,
+                }
+            }
+            if front.gone.is_some() {
+                if front.met.is_some() {
+                    return true;
+                }
+                continue; // nothing to report: look behind it
+            }
+            return self.is_finished(front, ring.position());
+        }
+        view.inbox.iter().all(|front| front.gone.is_some()) && view.alone_for_ever
+    }
+
+    /// Has the owner of `front` finished sending at `position`, and has that not been reported?
+    pub(super) fn is_finished(&self, front: &Front, position: u64) -> bool {
+        // SYNC end-word: pairs with End::set_end. It names the position behind the last record.
+        let end = front.region.header().end.load(Ordering::Acquire);
+        self.finished != front.generation
+            && end & END_REASON == END_FINISHED
+            && end & !END_REASON == position
+    }
+
+    pub(super) fn pause(&mut self, until: &Until<'_>) {
+        let said = self.owner.own.head();
+        let pace = if said == self.said { Pace::Stream } else { Pace::Answer };
+        self.said = said;
+        let look = |rx: &Receiver| {
+            if rx.owner.news() != rx.news {
+                return true;
+            }
+            let Some(front) = rx.front() else { return false };
+            rx.ring.ready(&*front.region) || rx.is_finished(front, rx.ring.position())
+        };
+        let spin = |rx: &Receiver| {
+            rx.owner.news() != rx.news
+                || rx.front().is_some_and(|front| rx.ring.ready(&*front.region))
+        };
+        if self.view.live.is_some() && self.spinner.spin(|| spin(self), pace) {
+            return;
+        }
+        let mut words = std::mem::take(&mut self.words);
+        words.clear();
+        self.owner.prepare(Half::Receiver, self.view.live.as_ref(), &mut words);
+        until.cancel().into_iter().for_each(|c| words.push(futex::Word::local(c.word(), 0)));
+        park::sleep_unless(
+            || look(self),
+            || {
+                futex::wait(&words, until.deadline());
+            },
+        );
+        self.owner.disarm(Half::Receiver);
+        self.words = words;
+    }
+}

@@ -1,0 +1,356 @@
+//! Publishing, credit, and what ends a wait of the sending half.
+
+use super::super::{Direction, Seq};
+use super::Sender;
+use crate::error::Violation;
+use crate::layout::{Kind, LINE};
+use crate::park::{self};
+use crate::region::{OwnRegion, PeerRegion};
+use crate::ring::{Memory, Producer, Slot, reached};
+use crate::session::{Departed, Half, TxView};
+use crate::spin::Pace;
+use crate::sync::Ordering;
+use crate::sys::futex;
+use crate::until::Gone;
+use crate::{SendError, Until};
+use std::sync::Arc;
+
+impl Sender {
+    #[inline]
+    pub(super) fn admit(&mut self, len: usize) -> Result<(), SendError> {
+        if self.owner.is_forked() {
+            return Err(SendError::Forked);
+        }
+        if len as u64 > self.owner.card.max_message {
+            return Err(SendError::TooLarge { max: self.max_message() });
+        }
+        if self.owner.card.direction == Direction::RecvOnly {
+            return Err(SendError::WrongDirection);
+        }
+        // A peer that only sends is known as such before anything is written for it.
+        if self.deaf || self.owner.news() != self.news {
+            self.refresh();
+            if self.deaf {
+                return Err(SendError::ReceiverGone);
+            }
+        }
+        Ok(())
+    }
+
+    /// One record, published and announced; `None` = no room as far as is known.
+    #[inline]
+    pub(super) fn push(&mut self, message: &[u8]) -> Option<Seq> {
+        let seq = self.write(message)?;
+        self.announce();
+        self.ring.zero_ahead(&self.owner.own, message.len());
+        Some(seq)
+    }
+
+    #[inline]
+    pub(super) fn write(&mut self, message: &[u8]) -> Option<Seq> {
+        let position = self.ring.push(&self.owner.own, Kind::Data, [&[], message]).ok()?;
+        Some(self.accepted(position))
+    }
+
+    pub(in crate::channel) fn accepted(&mut self, position: u64) -> Seq {
+        let seq = Seq { region: self.owner.own.shape().id, position };
+        self.last = Some(seq);
+        seq
+    }
+
+    /// After publishing: the fence, and the wake if somebody sleeps.
+    #[inline]
+    pub(in crate::channel) fn announce(&mut self) {
+        park::published();
+        if self.owner.news() != self.news {
+            self.refresh();
+        }
+        if let Some(peer) = &self.view.peer {
+            self.owner.wake_receiver(peer, &mut self.woken);
+        }
+    }
+
+    /// Takes up what the watcher has changed.
+    #[cold]
+    pub(super) fn refresh(&mut self) {
+        let (news, view) = self.owner.tx_view();
+        if view.epoch != self.view.epoch || view.peer.is_some() != self.view.peer.is_some() {
+            self.woken.forget();
+        }
+        if reached(view.acked, self.ring.acked()) && !self.ring.credit(view.acked) {
+            debug_assert!(false, "the session checks against the published head");
+        }
+        // SYNC closed-rx
+        self.deaf = view.peer.as_ref().is_some_and(is_deaf);
+        self.news = news;
+        self.view = view;
+    }
+
+    /// The acknowledged position as far as is known now; a violation is left for those who may act
+    /// on it.
+    pub(in crate::channel) fn credit_now(&self) -> u64 {
+        if self.owner.is_forked() {
+            return self.ring.acked(); // the regions are not mapped here
+        }
+        let fetched;
+        let view = if self.owner.news() == self.news {
+            &self.view
+        } else {
+            fetched = self.owner.tx_view().1;
+            &fetched
+        };
+        let own = self.ring.acked();
+        let known = if reached(view.acked, own) { view.acked } else { own };
+        match view.peer.as_ref().map(|peer| peer_credit(peer, view.generation, known)) {
+            Some(Ok(Some(position)))
+                if position.wrapping_sub(known) <= self.ring.head().wrapping_sub(known) =>
+            {
+                position
+            }
+            _ => known,
+        }
+    }
+
+    /// Looks at the peer's acknowledgement.
+    pub(super) fn take_credit(&mut self) -> Result<(), SendError> {
+        let Some(peer) = &self.view.peer else { return Ok(()) };
+        let (acked, head) = (self.ring.acked(), self.ring.head());
+        let position = match peer_credit(peer, self.view.generation, acked) {
+            Ok(None) => return Ok(()),
+            Ok(Some(position)) => position,
+            Err(()) => return Err(self.violation(Violation::BadAcknowledgement)),
+        };
+        let sent = position.wrapping_sub(acked) <= head.wrapping_sub(acked);
+        let honest = sent && self.owner.own.is_boundary(position);
+        if !honest && !cfg!(twocan_mutant = "no-ack-check") {
+            return Err(self.violation(Violation::BadAcknowledgement));
+        }
+        if position != acked {
+            // Told before it is used: if the session has ended, a successor starts at what its end
+            // saw, and a peer that goes on raising its word must not make us overwrite that.
+            self.owner.credited(position);
+            if self.owner.news() != self.news {
+                return Ok(());
+            }
+            let _ = self.ring.credit(position);
+        }
+        if self.view.predecessors {
+            self.view.predecessors = false;
+            self.owner.predecessors_read();
+        }
+        Ok(())
+    }
+
+    /// Has the peer's word about our region changed since it was last taken into account?
+    pub(in crate::channel) fn credit_moved(&self, peer: &Arc<PeerRegion>) -> bool {
+        let credit = peer_credit(peer, self.view.generation, self.ring.acked());
+        !matches!(credit, Ok(None)) && credit != Ok(Some(self.ring.acked()))
+    }
+
+    /// As `take_credit`; a violation ends the session but not the wait.
+    pub(in crate::channel) fn look_for_credit(&mut self) -> Result<(), SendError> {
+        match self.take_credit() {
+            Err(SendError::PeerMisbehaved(_)) => Ok(()),
+            other => other,
+        }
+    }
+
+    pub(in crate::channel) fn publish_loan(&mut self, kind: Kind, slot: Slot, len: usize) -> Seq {
+        assert!(!self.owner.is_forked(), "a loan does not survive fork");
+        self.ring.publish(&self.owner.own, kind, len);
+        let seq = self.accepted(slot.position);
+        self.announce();
+        self.ring.zero_ahead(&self.owner.own, len);
+        seq
+    }
+
+    pub(in crate::channel) fn loaned(&self, slot: Slot, len: usize) -> &[u8] {
+        assert!(!self.owner.is_forked(), "a loan does not survive fork");
+        self.owner.own.payload(slot.payload_at, len)
+    }
+
+    pub(in crate::channel) fn loaned_mut(&mut self, slot: Slot, len: usize) -> &mut [u8] {
+        assert!(!self.owner.is_forked(), "a loan does not survive fork");
+        // Exclusive: `&mut self` is the only producer of the region, and the slot lies behind its
+        // head.
+        self.owner.own.payload_mut(slot.payload_at, len)
+    }
+
+    pub(super) fn violation(&mut self, violation: Violation) -> SendError {
+        self.owner.misbehaved(violation);
+        self.refresh();
+        self.reported = self.view.epoch;
+        SendError::PeerMisbehaved(violation)
+    }
+
+    /// The latest departure, if the peer is gone and this half has not reported it.
+    pub(in crate::channel) fn departure(&mut self) -> Option<SendError> {
+        if self.view.peer.is_some() {
+            return None;
+        }
+        let how = match self.view.departure {
+            // Without a name nobody comes any more: said again at each call.
+            departure if self.view.alone_for_ever => {
+                departure.map_or(Departed::Closed, |(_, how)| how)
+            }
+            Some((epoch, how)) if epoch > self.reported => {
+                self.reported = epoch;
+                how
+            }
+            _ => return None,
+        };
+        Some(match how {
+            Departed::Closed => SendError::PeerClosed,
+            Departed::Died => SendError::PeerDied,
+            Departed::Misbehaved(v) => SendError::PeerMisbehaved(v),
+        })
+    }
+
+    /// Would a message of `len` bytes find room, by the latest acknowledgement?
+    pub(in crate::channel) fn has_room_now(&self, len: usize) -> bool {
+        let mut ring = self.ring.clone();
+        let _ = ring.credit(self.credit_now());
+        ring.has_room(len)
+    }
+
+    pub(in crate::channel) fn has_unreported_departure(&self) -> bool {
+        let (_, view) = self.owner.tx_view();
+        let new = view.departure.is_some_and(|(epoch, _)| epoch > self.reported);
+        match &view.peer {
+            Some(peer) => is_deaf(peer),
+            None => new || view.alone_for_ever,
+        }
+    }
+
+    /// Flags first, then the look, then the report: takes up the news, and says whether the peer is
+    /// known to read no more. What it acknowledged before that is seen by the look that follows.
+    pub(in crate::channel) fn take_news(&mut self) -> bool {
+        if self.owner.news() != self.news {
+            self.refresh();
+        }
+        self.view.peer.as_ref().is_some_and(is_deaf)
+    }
+
+    /// What ends a wait of this half, other than what it waits for. `deaf` is what `take_news` said
+    /// before the look.
+    pub(in crate::channel) fn interruption(
+        &mut self,
+        until: &Until<'_>,
+        departures: bool,
+        deaf: bool,
+    ) -> Option<SendError> {
+        if departures || self.view.alone_for_ever {
+            if let Some(departure) = self.departure() {
+                return Some(departure);
+            }
+        }
+        if deaf {
+            return Some(SendError::ReceiverGone);
+        }
+        match until.gone()? {
+            Gone::TimedOut => Some(SendError::TimedOut),
+            Gone::Cancelled => Some(SendError::Cancelled),
+        }
+    }
+
+    pub(super) fn wait_for_room(&mut self, len: usize, until: &Until<'_>) -> Result<(), SendError> {
+        loop {
+            let deaf = self.take_news();
+            self.take_credit()?;
+            if self.ring.has_room(len) {
+                return Ok(());
+            }
+            if let Some(why) = self.interruption(until, true, deaf) {
+                let now = until.is_now() && why == SendError::TimedOut;
+                return Err(if now { SendError::Full } else { why });
+            }
+            self.pause(until, |tx, peer| tx.credit_moved(peer));
+        }
+    }
+
+    /// Waits until own records before `target` are acknowledged. Do `departures` end it?
+    pub(super) fn wait_credit(
+        &mut self,
+        target: u64,
+        until: &Until<'_>,
+        departures: bool,
+    ) -> Result<(), SendError> {
+        if self.owner.is_forked() {
+            return Err(SendError::Forked);
+        }
+        loop {
+            let deaf = self.take_news();
+            self.look_for_credit()?;
+            if reached(self.ring.acked(), target) {
+                return Ok(());
+            }
+            if let Some(why) = self.interruption(until, departures, deaf) {
+                return Err(why);
+            }
+            self.pause(until, |tx, peer| tx.credit_moved(peer));
+        }
+    }
+
+    /// Everything this half has sent was taken.
+    pub(in crate::channel) fn wait_taken(&mut self, until: Until<'_>) -> Result<(), SendError> {
+        // Not up to the ring's head: padding for a message that was then refused, and what is left
+        // of a long one that was given up, may stay unread for ever.
+        if self.owner.is_forked() {
+            return Err(SendError::Forked);
+        }
+        let Some(last) = self.last else { return Ok(()) };
+        if self.discarded.is_some_and(|discarded| !reached(last.position, discarded)) {
+            return Ok(());
+        }
+        self.wait_credit(last.position.wrapping_add(LINE as u64), &until, false)
+    }
+
+    /// Spins, then sleeps, until `ready`, some news, or the end of `until`.
+    pub(in crate::channel) fn pause(
+        &mut self,
+        until: &Until<'_>,
+        ready: impl Fn(&Sender, &Arc<PeerRegion>) -> bool,
+    ) {
+        let peer = self.view.peer.clone();
+        let look = |tx: &Sender| {
+            tx.owner.news() != tx.news || peer.as_ref().is_some_and(|p| ready(tx, p) || is_deaf(p))
+        };
+        if peer.is_some() && self.spinner.spin(|| look(self), Pace::Answer) {
+            return;
+        }
+        let mut words = std::mem::take(&mut self.words);
+        words.clear();
+        self.owner.prepare(Half::Sender, peer.as_ref(), &mut words);
+        until.cancel().into_iter().for_each(|c| words.push(futex::Word::local(c.word(), 0)));
+        park::sleep_unless(
+            || look(self),
+            || {
+                futex::wait(&words, until.deadline());
+            },
+        );
+        self.owner.disarm(Half::Sender);
+        self.words = words;
+    }
+
+    pub(in crate::channel) fn own_and_ring(&mut self) -> (&OwnRegion, &mut Producer) {
+        (&self.owner.own, &mut self.ring)
+    }
+
+    pub(in crate::channel) fn view(&self) -> &TxView {
+        &self.view
+    }
+}
+
+/// The peer's word about our region: `None` = it does not read ours yet; an error = it lies.
+pub(in crate::channel) fn peer_credit(
+    peer: &Arc<PeerRegion>,
+    generation: u32,
+    known: u64,
+) -> Result<Option<u64>, ()> {
+    peer.header().progress.acknowledged(generation, known)
+}
+
+pub(super) fn is_deaf(peer: &Arc<PeerRegion>) -> bool {
+    // SYNC closed-rx: pairs with End::stop_receiving.
+    peer.header().closed_rx.load(Ordering::Acquire) != 0
+}
