@@ -350,9 +350,10 @@ mod tests {
     }
 
     #[test]
-    fn the_rows_have_different_names_and_none_is_reserved() {
+    fn no_row_stands_twice_and_no_name_is_reserved() {
+        let rows: BTreeSet<_> = TABLE.iter().map(|m| (m.name, m.place, m.test)).collect();
+        assert_eq!(rows.len(), TABLE.len());
         let names: BTreeSet<&str> = TABLE.iter().map(|m| m.name).collect();
-        assert_eq!(names.len(), TABLE.len());
         assert!(!names.contains(HEALTHY) && !names.contains("all") && !names.contains("list"));
     }
 }

@@ -412,14 +412,21 @@ predicates!(SendError, RecvError);
 
 impl From<SendError> for Error {
     fn from(e: SendError) -> Error {
-        let (kind, cause, cure) = match e {
-            SendError::Full => (ErrorKind::Full, "there is no room for the message now".to_owned(), None),
-            SendError::TimedOut => (ErrorKind::TimedOut, "nobody took the message in time; it was not delivered".into(), None),
-            SendError::Cancelled => (ErrorKind::Cancelled, "the call was cancelled".into(), None),
-            SendError::PeerClosed => (ErrorKind::PeerClosed, "the other side said goodbye".into(), Some(NEXT)),
-            SendError::PeerDied => (ErrorKind::PeerDied, "the other side ended without saying goodbye".into(), Some(NEXT)),
-            SendError::ReceiverGone => (ErrorKind::ReceiverGone, "the other side does not receive".into(), None),
-            SendError::PeerMisbehaved(v) => (ErrorKind::PeerMisbehaved(v), misbehaved(v), Some(NEXT)),
+        use ErrorKind as Kind;
+        let next = Some(NEXT);
+        let (kind, cause, cure): (_, String, _) = match e {
+            SendError::Full => (Kind::Full, "there is no room for the message now".into(), None),
+            SendError::TimedOut => {
+                let cause = "nobody took the message in time; it was not delivered";
+                (Kind::TimedOut, cause.into(), None)
+            }
+            SendError::Cancelled => (Kind::Cancelled, "the call was cancelled".into(), None),
+            SendError::PeerClosed => (Kind::PeerClosed, CLOSED.into(), next),
+            SendError::PeerDied => (Kind::PeerDied, DIED.into(), next),
+            SendError::ReceiverGone => {
+                (Kind::ReceiverGone, "the other side does not receive".into(), None)
+            }
+            SendError::PeerMisbehaved(v) => (Kind::PeerMisbehaved(v), misbehaved(v), next),
             SendError::TooLarge { max } => (
                 ErrorKind::TooLarge { max: max as u64 },
                 format!("the message is longer than {max} bytes, the most that this call accepts"),
@@ -427,10 +434,14 @@ impl From<SendError> for Error {
             ),
             SendError::OutcomeUnknown => (
                 ErrorKind::OutcomeUnknown,
-                "the message was written whole, but was not acknowledged in time: it may or may not arrive".into(),
+                "the message was written whole, but was not acknowledged in time: \
+                 it may or may not arrive"
+                    .into(),
                 None,
             ),
-            SendError::WrongDirection => (ErrorKind::WrongDirection, "this end was opened to receive only".into(), None),
+            SendError::WrongDirection => {
+                (Kind::WrongDirection, "this end was opened to receive only".into(), None)
+            }
             SendError::ForeignSeq => (
                 ErrorKind::InvalidInput,
                 "the number is not that of a message which this end sent".into(),
@@ -452,14 +463,8 @@ impl From<RecvError> for Error {
             RecvError::Finished => {
                 (ErrorKind::Finished, "the other side has finished sending".into(), None)
             }
-            RecvError::PeerClosed => {
-                (ErrorKind::PeerClosed, "the other side said goodbye".into(), Some(NEXT))
-            }
-            RecvError::PeerDied => (
-                ErrorKind::PeerDied,
-                "the other side ended without saying goodbye".into(),
-                Some(NEXT),
-            ),
+            RecvError::PeerClosed => (ErrorKind::PeerClosed, CLOSED.into(), Some(NEXT)),
+            RecvError::PeerDied => (ErrorKind::PeerDied, DIED.into(), Some(NEXT)),
             RecvError::PeerMisbehaved(v) => {
                 (ErrorKind::PeerMisbehaved(v), misbehaved(v), Some(NEXT))
             }
@@ -473,13 +478,16 @@ impl From<RecvError> for Error {
     }
 }
 
+const CLOSED: &str = "the other side said goodbye";
+const DIED: &str = "the other side ended without saying goodbye";
 const NEXT: &str = "Calling again waits for the next one";
 const FORKED: &str = "this handle was opened before fork and does not work in the child";
 const FORKED_CURE: &str = "Open the name again in the child";
 
 fn misbehaved(v: Violation) -> String {
     format!(
-        "the other side wrote something that is no message ({v}); the conversation with it has ended"
+        "the other side wrote something that is no message ({v}); \
+         the conversation with it has ended"
     )
 }
 

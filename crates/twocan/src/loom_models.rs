@@ -31,14 +31,13 @@ fn check(preemptions: Option<usize>, model: impl Fn() + Sync + Send + 'static) {
     let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let seen = count.clone();
     builder.check(move || {
-        seen.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        seen.fetch_add(1, Relaxed);
         model();
     });
-    println!("{} executions", count.load(std::sync::atomic::Ordering::Relaxed));
+    println!("{} executions", count.load(Relaxed));
 }
 
-// ---- the memory
-// -----------------------------------------------------------------------------------------------
+// ---- the memory ----
 
 /// Says to loom who touches the payload of a line: a read and a write without an order between them
 /// end the model.
@@ -156,8 +155,7 @@ fn credit(memory: &Direction, ring: &mut Producer) {
     }
 }
 
-// ---- the kernel
-// -----------------------------------------------------------------------------------------------
+// ---- the kernel ----
 
 /// A word that can be slept on, and its number in the kernel's table.
 type Slept<'a> = (usize, &'a AtomicU32);
@@ -221,8 +219,7 @@ impl Queue {
     }
 }
 
-// ---- the two halves
-// -------------------------------------------------------------------------------------------
+// ---- the two halves ----
 
 /// What two ends and their kernel share.
 struct World {
@@ -313,8 +310,7 @@ fn receive(world: &World, messages: u64, len: usize) {
     }
 }
 
-// ---- the models
-// -----------------------------------------------------------------------------------------------
+// ---- the models ----
 
 /// Records of two lines, old stamps in every line, the wrap of the ring and of the position; nobody
 /// sleeps.

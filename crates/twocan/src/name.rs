@@ -69,7 +69,8 @@ impl Name {
         }
         if text.contains('\\') {
             return refuse(format!(
-                "\"{raw}\": a name cannot contain a backslash, except as Local\\ or Global\\ at its start"
+                "\"{raw}\": a name cannot contain a backslash, \
+                 except as Local\\ or Global\\ at its start"
             ));
         }
         Ok(Name { text: text.to_owned(), scope })

@@ -66,6 +66,7 @@ pub(crate) fn change(bell: &AtomicU32) {
 /// sleeps on `local` afterwards.
 pub(crate) fn tell(news: &AtomicU64, local: &AtomicU32) {
     if cfg!(twocan_mutant = "local-before-news") {
+        // SYNC local-word: too early, for a test.
         local.fetch_add(1, Ordering::Release);
     }
     // SYNC session-news: pairs with `news`.

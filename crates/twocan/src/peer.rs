@@ -59,5 +59,6 @@ pub(crate) fn clean_nick(raw: &str) -> String {
 }
 
 fn is_bidi_control(c: char) -> bool {
-    matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{061C}')
+    let marks = matches!(c, '\u{200E}' | '\u{200F}' | '\u{061C}');
+    marks || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }

@@ -186,6 +186,7 @@ pub(crate) fn full_fence() {
         std::arch::asm!("lock or dword ptr [rsp], 0", options(nostack));
     }
     #[cfg(not(target_arch = "x86_64"))]
+    // SYNC armed, credited: whatever its caller pairs it with.
     std::sync::atomic::fence(Ordering::SeqCst);
 }
 

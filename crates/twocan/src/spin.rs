@@ -55,7 +55,8 @@ impl Spinner {
                 (0..pauses).for_each(|_| spin_loop());
             }
             if self.spin == Spin::Always {
-                return true; // the caller looks at everything, also at what `ready` leaves out, and comes again
+                // The caller looks at everything, also at what `ready` leaves out, and comes again.
+                return true;
             }
             let now = Instant::now();
             if now >= *end.get_or_insert(now + BUDGET) {

@@ -18,5 +18,6 @@ pub(crate) use crate::raw::full_fence;
 /// The full fence of the wake handshake.
 #[cfg(loom)]
 pub(crate) fn full_fence() {
+    // SYNC armed, credited: as in raw::full_fence.
     fence(Ordering::SeqCst);
 }

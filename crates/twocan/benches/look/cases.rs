@@ -26,10 +26,10 @@ const fn stream(name: &'static str, run: fn(&mut Helper, u64) -> Sample) -> Case
 }
 
 pub(crate) const CASES: &[Case] = &[
-    trips("raw line round trip", 200_000, |h, n| raw_line(h, n)),
+    trips("raw line round trip", 200_000, raw_line),
     trips("48 B round trip, always spinning", 200_000, |h, n| channel(h, n, "echo-always")),
     trips("48 B round trip, adaptive", 200_000, |h, n| channel(h, n, "echo-adaptive")),
-    trips("raw futex round trip, both asleep", 8_000, |h, n| raw_futex(h, n)),
+    trips("raw futex round trip, both asleep", 8_000, raw_futex),
     trips("48 B round trip, both asleep", 8_000, |h, n| channel(h, n, "echo-never")),
     stream("stream 48 B, send, recv_into", |h, n| streaming(h, n, "drain-into", 1)),
     stream("stream 48 B, send, recv", |h, n| streaming(h, n, "drain", 1)),

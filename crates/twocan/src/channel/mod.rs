@@ -8,9 +8,9 @@ mod long;
 mod message;
 mod options;
 mod receiver;
-#[cfg(test)]
-mod review;
 mod sender;
+#[cfg(test)]
+mod tests;
 
 pub use bytes::{ByteReader, ByteWriter};
 pub use conditions::{Acknowledged, PeerChange, Room};

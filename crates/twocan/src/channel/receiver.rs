@@ -9,7 +9,7 @@ use search::{Event, departed};
 use super::delivery::{Delivery, Found};
 use super::{ByteReader, Incoming, Message, PeerChange, Seq, Spin};
 use crate::park::Woken;
-use crate::ring::{Consumer, Memory};
+use crate::ring::Consumer;
 use crate::session::{Departed, Owner, RxView};
 use crate::spin::Spinner;
 use crate::sync::AtomicU64;

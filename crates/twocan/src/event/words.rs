@@ -5,7 +5,8 @@
 //!     8    u32    layout version
 //!    12    u32    kind of reset: 0 auto, 1 manual
 //!   128    u32    sets:  how often it was set; wraps. Only FUTEX_WAKE_OP adds to it
-//!   256    u32    taken: the value of `sets` up to which signals are taken or reset; set when it differs from `sets`
+//!   256    u32    taken: the value of `sets` up to which signals are taken or reset;
+//!                 the event is set when it differs from `sets`
 //!   384           end
 //! ```
 

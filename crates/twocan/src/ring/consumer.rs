@@ -6,6 +6,7 @@ use crate::error::Violation;
 use crate::layout::{Kind, RECORD_HEAD, max_payload, record_size, stamp};
 use crate::sync::Ordering;
 
+// SYNC payload-published: see `Consumer::ready`.
 const PEEK: Ordering =
     if cfg!(twocan_mutant = "relaxed-stamp-load") { Ordering::Relaxed } else { Ordering::Acquire };
 

@@ -4,6 +4,7 @@ use super::MemoryMut;
 use crate::layout::{Kind, LINE, RECORD_HEAD, head_word, max_payload, record_size, stamp};
 use crate::sync::Ordering;
 
+// SYNC payload-published: see `Producer::publish`.
 const PUBLISH: Ordering =
     if cfg!(twocan_mutant = "relaxed-stamp-store") { Ordering::Relaxed } else { Ordering::Release };
 

@@ -3,8 +3,10 @@
 use crate::layout::{LINE, Progress};
 use crate::sync::Ordering;
 
+// SYNC acknowledged: see the two functions below.
 const SAY: Ordering =
     if cfg!(twocan_mutant = "relaxed-ack-store") { Ordering::Relaxed } else { Ordering::Release };
+// SYNC acknowledged: the other side of it.
 const HEAR: Ordering =
     if cfg!(twocan_mutant = "relaxed-ack-load") { Ordering::Relaxed } else { Ordering::Acquire };
 

@@ -160,7 +160,7 @@ impl Model {
             Step::Consume => self.consume(),
             Step::Acknowledge(n) => {
                 let n = n.min(self.unacknowledged.len());
-                if let Some(last) = self.unacknowledged.drain(..n).last() {
+                if let Some(last) = self.unacknowledged.drain(..n).next_back() {
                     assert!(self.producer.credit(last));
                 }
             }
@@ -265,7 +265,8 @@ fn lengths() -> impl Strategy<Value = usize> {
 
 fn steps() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => (kinds(), lengths(), any::<bool>(), fills()).prop_map(|(k, l, t, f)| Step::Push(k, l, t, f)),
+        6 => (kinds(), lengths(), any::<bool>(), fills())
+            .prop_map(|(k, l, t, f)| Step::Push(k, l, t, f)),
         2 => (lengths(), fills()).prop_map(|(l, f)| Step::GiveUp(l, f)),
         2 => (lengths(), lengths(), fills()).prop_map(|(l, s, f)| Step::Loan(l, s, f)),
         4 => lengths().prop_map(Step::ZeroAhead),

@@ -61,8 +61,7 @@ impl End {
         Some(Instant::now()) // somebody keeps us busy: go on after the others
     }
 
-    // ---- our seat
-    // ---------------------------------------------------------------------------------------
+    // ---- our seat ----
 
     /// Whoever sweeps the directory takes the names away, not the session; the seat is bound again.
     fn check_seat(&self, state: &mut State, now: Instant) -> bool {
@@ -86,8 +85,7 @@ impl End {
         true
     }
 
-    // ---- the present session
-    // ----------------------------------------------------------------------------
+    // ---- the present session ----
 
     fn check_session(&self, state: &mut State) -> bool {
         let Some(session) = &state.session else { return false };
@@ -147,8 +145,7 @@ impl End {
         self.tell();
     }
 
-    // ---- our own HELLO
-    // ----------------------------------------------------------------------------------
+    // ---- our own HELLO ----
 
     fn check_connecting(&self, state: &mut State) -> bool {
         let Some(connecting) = &mut state.connecting else { return false };
@@ -303,8 +300,7 @@ impl End {
         true
     }
 
-    // ---- newcomers at our seat
-    // --------------------------------------------------------------------------
+    // ---- newcomers at our seat ----
 
     fn accept(&self, state: &mut State, now: Instant) -> bool {
         if state.accept_again.is_some_and(|t| now < t) || state.pending.len() >= MAX_PENDING {
@@ -481,8 +477,7 @@ impl End {
         Ok(())
     }
 
-    // ---- small things
-    // -----------------------------------------------------------------------------------
+    // ---- small things ----
 
     fn describe(&self, process: &Process, nick: &str, epoch: u64) -> PeerInfo {
         PeerInfo {

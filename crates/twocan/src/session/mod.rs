@@ -100,8 +100,7 @@ impl End {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    // ---- what the halves ask
-    // ----------------------------------------------------------------------------
+    // ---- what the halves ask ----
 
     #[inline]
     pub(crate) fn news(&self) -> u64 {
@@ -162,8 +161,7 @@ impl End {
         }
     }
 
-    // ---- waking
-    // -----------------------------------------------------------------------------------------
+    // ---- waking ----
 
     /// Wakes the peer's receiver if it sleeps. The caller has published and made the full fence.
     #[inline]
@@ -296,8 +294,7 @@ impl End {
         futex::wake_all_local(&self.local);
     }
 
-    // ---- leaving
-    // ----------------------------------------------------------------------------------------
+    // ---- leaving ----
 
     /// Sets the end word unless a goodbye stands there already, and wakes the peer's receiver.
     fn set_end(&self, reason: u64) {

@@ -145,7 +145,7 @@ impl Receiver {
 
     /// One look at the region in front.
     #[inline]
-    pub(super) fn look(&mut self) -> Look {
+    fn look(&mut self) -> Look {
         let Some(front) = self.view.inbox.first() else {
             if !self.view.alone_for_ever {
                 return Look::Nothing;
@@ -161,7 +161,7 @@ impl Receiver {
     }
 
     #[inline]
-    pub(super) fn take(&mut self, record: Record) -> Look {
+    fn take(&mut self, record: Record) -> Look {
         let region = &self.view.inbox[0].region;
         if record.kind == Kind::Data {
             // SYNC discard
@@ -179,7 +179,7 @@ impl Receiver {
 
     /// Padding, fragments, and what the sender discarded.
     #[cold]
-    pub(super) fn take_rare(&mut self, record: Record) -> Look {
+    fn take_rare(&mut self, record: Record) -> Look {
         let region = self.view.inbox[0].region.clone();
         let mut whole = None;
         match record.kind {
@@ -249,7 +249,7 @@ impl Receiver {
     }
 
     /// Nothing more stands in the region in front.
-    pub(super) fn at_the_end(&mut self) -> Look {
+    fn at_the_end(&mut self) -> Look {
         let front = &self.view.inbox[0];
         if let Some(how) = front.gone {
             let met = front.met.clone();

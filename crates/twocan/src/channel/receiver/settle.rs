@@ -123,10 +123,12 @@ impl Receiver {
 
     /// The same for a wait on `&self`: several threads may come here at once, and store the same.
     pub(in crate::channel) fn ack_shared(&self) {
+        // SYNC due: two threads that wait on one receiver; the one that takes it acknowledges.
         let position = self.due.position.swap(0, Ordering::AcqRel);
         if position == 0 || self.owner.is_forked() {
             return;
         }
+        // SYNC due
         let number = self.due.number.swap(0, Ordering::AcqRel);
         self.store_progress(position & !1, number);
         park::published();
@@ -153,6 +155,7 @@ impl Receiver {
             &fetched
         };
         for front in &view.inbox {
+            // SYNC read-position
             let mut ring = if front.generation == self.generation {
                 self.ring.clone()
             } else {

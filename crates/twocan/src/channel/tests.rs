@@ -9,7 +9,7 @@ use std::time::Duration;
 const SOON: Duration = Duration::from_secs(3);
 
 fn name(what: &str) -> String {
-    format!("review-{what}-{}", std::process::id())
+    format!("unit-{what}-{}", std::process::id())
 }
 
 #[test]
@@ -22,6 +22,7 @@ fn a_successor_reads_on_after_a_peer_that_acknowledged_half_a_record() {
     let start = a.tx.owner().own.shape().start;
     // Aligned, and not more than was sent: but in the middle of the record.
     let lie = ack_word(1, start.wrapping_add(64));
+    // SYNC acknowledged: as the library says it, but for the position.
     b.tx.owner().own.header().progress.ack.store(lie, Ordering::Release);
     drop(b);
     let mut c = Channel::open(&name).unwrap();

@@ -1,4 +1,5 @@
-//! Holes found by a hostile review of the channels; each test is named after what must hold.
+//! Peers that lie, strangers, shortages and unlucky moments; each test is named after what must
+//! hold.
 
 mod support;
 
@@ -49,8 +50,7 @@ fn child() {
     }
 }
 
-// ---- half-close
-// ---------------------------------------------------------------------------------------------
+// ---- half-close ----
 
 #[test]
 fn finished_is_told_after_a_padding_that_no_message_followed() {
@@ -80,8 +80,7 @@ fn a_receiver_that_never_sleeps_is_told_that_the_peer_has_finished() {
     assert!(start.elapsed() < SOON / 2, "only when its time was up: without one, never");
 }
 
-// ---- acknowledgements
-// ---------------------------------------------------------------------------------------
+// ---- acknowledgements ----
 
 enum Part {
     Bytes(&'static [u8]),
@@ -94,8 +93,9 @@ impl AsRef<[u8]> for Part {
         match self {
             Part::Bytes(bytes) => bytes,
             Part::Meanwhile(work) => {
-                if let Some(work) = work.lock().unwrap().take() {
-                    work();
+                let once = work.lock().unwrap().take();
+                if let Some(once) = once {
+                    once();
                 }
                 b"third"
             }
@@ -143,8 +143,7 @@ fn try_recv_finds_the_message_behind_a_hundred_discarded_ones() {
     assert_eq!(&*b.try_recv().unwrap(), b"new");
 }
 
-// ---- coming and going
-// ---------------------------------------------------------------------------------------
+// ---- coming and going ----
 
 #[test]
 fn an_unused_invitation_is_a_goodbye() {
@@ -196,8 +195,7 @@ fn short_of_descriptors(name: &str) {
     say(if end.wait_peer(Duration::from_secs(5)).is_ok() { "met" } else { "alone for ever" });
 }
 
-// ---- hostile
-// ------------------------------------------------------------------------------------------------
+// ---- hostile ----
 
 #[test]
 fn an_end_for_the_current_user_does_not_pair_with_another_user() {
@@ -309,8 +307,7 @@ fn send_slow_descriptor(dir: &str) -> std::net::TcpStream {
     deaf
 }
 
-// ---- forks
-// --------------------------------------------------------------------------------------------------
+// ---- forks ----
 
 #[test]
 fn a_forked_child_may_ask_an_inherited_end_anything_and_lives() {
