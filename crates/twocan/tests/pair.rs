@@ -166,3 +166,72 @@ fn batches_loans_and_acknowledgements() {
     tx.wait_acknowledged(seq, LONG).unwrap();
     assert_eq!(tx.unacknowledged(), 0);
 }
+
+#[test]
+fn bytes_flow_as_streams() {
+    use std::io::{BufRead, Read, Write};
+    let (a, b) = small();
+    let (mut tx, _a_rx) = a.into_split();
+    let (_b_tx, mut rx) = b.into_split();
+    let writer = std::thread::spawn(move || {
+        let mut out = tx.writer();
+        for i in 0..5000 {
+            writeln!(out, "line {i}").unwrap();
+        }
+        out.flush().unwrap();
+        tx.finish();
+    });
+    let mut reader = rx.reader();
+    let mut first = String::new();
+    reader.read_line(&mut first).unwrap();
+    assert_eq!(first, "line 0\n");
+    let mut rest = String::new();
+    reader.read_to_string(&mut rest).unwrap();
+    assert!(rest.starts_with("line 1\n") && rest.ends_with("line 4999\n"));
+    writer.join().unwrap();
+}
+
+#[test]
+fn iterators_end_where_the_stream_does() {
+    let (mut a, mut b) = Channel::pair().unwrap();
+    for text in ["one", "two", "three"] {
+        a.send(text).unwrap();
+    }
+    let now: Vec<_> = b.receiver().try_iter().take(2).map(|m| m.into_vec()).collect();
+    assert_eq!(now, [b"one".to_vec(), b"two".to_vec()]);
+    a.send("four").unwrap();
+    drop(a);
+    let rest: Vec<_> = b.receiver().iter().map(|m| m.into_vec()).collect();
+    assert_eq!(rest, [b"three".to_vec(), b"four".to_vec()]);
+}
+
+#[test]
+fn a_number_is_never_given_twice() {
+    // Both ends die and come again: an application that passes over what it has seen must not take
+    // a new message for an old one.
+    let mut seen = std::collections::HashSet::new();
+    for _ in 0..20 {
+        let (mut a, mut b) = small();
+        for _ in 0..3 {
+            let seq = a.send("x").unwrap();
+            assert_eq!(b.recv_timeout(LONG).unwrap().seq(), seq);
+            assert!(seen.insert(seq), "{seq} twice");
+        }
+    }
+}
+
+#[test]
+fn an_acknowledgement_of_somebody_elses_message_is_not_waited_for() {
+    let (mut a, mut b) = Channel::pair().unwrap();
+    let theirs = b.send("x").unwrap();
+    let error = a.sender().wait_acknowledged(theirs, LONG).unwrap_err();
+    assert_eq!(error, SendError::ForeignSeq);
+}
+
+#[test]
+fn prefaulted_rings_work_like_others() {
+    let mut options = ChannelOptions::new();
+    let (mut a, mut b) = options.prefault(true).send_capacity(1 << 20).pair().unwrap();
+    a.send(vec![7; 100_000]).unwrap();
+    assert_eq!(b.recv_timeout(LONG).unwrap().len(), 100_000);
+}

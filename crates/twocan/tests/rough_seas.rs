@@ -44,6 +44,12 @@ fn child() {
                 let _ = end.try_recv();
             }
         }
+        ["was invited"] => {
+            let mut end = Channel::invited().unwrap();
+            end.send("here").unwrap();
+            say("sent");
+            stay();
+        }
         ["is short of descriptors", name] => short_of_descriptors(name),
         ["is sent a slow descriptor"] => slow_descriptor(),
         _ => panic!("no such role: {args:?}"),
@@ -326,4 +332,22 @@ fn a_forked_child_may_ask_an_inherited_end_anything_and_lives() {
         status
     };
     assert!(libc::WIFEXITED(status), "ended by signal {}", libc::WTERMSIG(status));
+}
+
+// ---- invitations ----
+
+#[test]
+fn the_death_of_an_invited_child_is_told() {
+    // The socket pair was made by the parent: its kernel credentials name the parent itself, so
+    // the child must introduce itself.
+    let (mut end, mut invitation) = Channel::invite().unwrap();
+    let mut child = Child::start_with("was invited", &[], |command| {
+        invitation.attach(command).unwrap();
+    });
+    drop(invitation);
+    child.expect("sent");
+    assert_eq!(&*end.recv_timeout(SOON).unwrap(), b"here");
+    assert_eq!(end.peer().unwrap().pid(), Some(child.pid()));
+    child.kill();
+    assert!(matches!(end.recv_timeout(SOON), Err(RecvError::PeerDied)));
 }

@@ -105,6 +105,17 @@ impl Region {
         }
     }
 
+    /// Moves whoever sleeps on the word at `from` to the word at `to`; how many there were.
+    pub fn requeue(&self, from: u64, to: u64) -> i64 {
+        let (base, len) = self.mapped.expect("sealed");
+        assert!(from.max(to) as usize + 4 <= len);
+        // SAFETY: both words lie inside the mapping and are aligned.
+        unsafe {
+            let (from, to) = (base.add(from as usize), base.add(to as usize));
+            libc::syscall(libc::SYS_futex, from, libc::FUTEX_REQUEUE, 0, i32::MAX as usize, to)
+        }
+    }
+
     pub fn word(&self, at: u64, word: u64) {
         self.write(at, &word.to_le_bytes());
     }

@@ -332,3 +332,15 @@ fn wait_for_bytes(socket: &Socket) {
     // SAFETY: one entry.
     assert_eq!(unsafe { libc::poll(&raw mut poll, 1, 20_000) }, 1, "no HELLO");
 }
+
+#[test]
+fn a_sleeper_that_was_moved_to_another_word_is_still_told_of_the_death() {
+    let stage = Stage::new("moved");
+    let (mut honest, region, socket) = met(&stage);
+    honest.tell("recv-forever");
+    // It sleeps on our bell and on a word of its own. We can move it away from the bell only.
+    crate::support::eventually("it sleeps, and is moved", || region.requeue(BELL_RX, 4000) > 0);
+    drop((socket, region));
+    honest.hears("!PeerDied");
+    goes_on(stage, honest);
+}

@@ -244,3 +244,23 @@ fn a_goodbye_frees_the_seat_at_once() {
     }
     stage.end([a, b]);
 }
+
+#[test]
+fn two_newcomers_do_not_pair_off_beside_a_survivor() {
+    // A single rendezvous socket would have to be made again after a death; whoever is faster than
+    // the survivor would take its place.
+    let stage = Stage::new("orphan");
+    let (a, mut b) = stage.pair();
+    b.does("send kept");
+    a.kill();
+    let mut peers = ["c", "d"].map(|who| stage.peer(who));
+    for peer in &mut peers {
+        peer.tell("open-until 1 cat");
+    }
+    let answers = peers.each_mut().map(Peer::hear);
+    let winner = usize::from(answers[0] != "ok");
+    assert!(answers[winner] == "ok" && answers[1 - winner].contains("is in use by"), "{answers:?}");
+    peers[winner].says("recv", "kept");
+    let [c, d] = peers;
+    stage.end([b, c, d]);
+}
