@@ -1,4 +1,48 @@
-//! Two cans and a string, in shared memory.
+//! Two cans and a string, in shared memory: two processes on one machine talk, both ways.
+//!
+//! * [`Channel`]: messages of any size, in order and whole, between two ends. Either side opens
+//!   first; a killed side is started again and goes on; nothing that was accepted is lost while one
+//!   attached end lives.
+//! * [`MemoryMap`], [`Event`]: named shared memory and named events in the shape that .NET and
+//!   Win32 have given them. A name goes with its last holder, kill -9 included.
+//! * [`wait_any`], [`wait_all`], [`Until`], [`Cancel`]: waiting on any number of them, with a
+//!   deadline or a cancellation, without polling.
+//!
+//! ```
+//! use twocan::Channel;
+//! # let name = format!("doc-crate-{}", std::process::id());
+//! # let other = std::thread::spawn({
+//! #     let name = name.clone();
+//! #     move || {
+//! #         let mut can = Channel::open(&name).unwrap();
+//! #         can.send("hello").unwrap();
+//! #         can.recv().unwrap();
+//! #         can.close().unwrap();
+//! #     }
+//! # });
+//! let mut can = Channel::open(&name)?; // either side first
+//! can.send("hello from here")?; // kept until the other side comes
+//! let answer = can.recv()?; // waits for the other side
+//! println!("{}", answer.to_str()?);
+//! can.close()?; // waits until ours was taken
+//! # other.join().unwrap();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Errors
+//!
+//! [`Error`] says what is wrong and what helps; [`SendError`] and [`RecvError`] are small, with
+//! `is_peer_gone` and `is_nothing_yet` for those who need no more.
+//!
+//! # Platform
+//!
+//! Linux. Handles are not for forked children: used there they are an error
+//! ([`ErrorKind::Forked`]), never a second owner.
+//!
+//! # Features
+//!
+//! `tracing`: lines on cold paths (who joined, left, was refused; what was taken over). Never on
+//! send or receive.
 
 // `--cfg loom` compiles what the models run (`loom_models`), and nothing else.
 #![cfg_attr(loom, allow(dead_code, unused_imports, unused_macros))]
@@ -16,6 +60,8 @@ pub(crate) use note;
 
 #[cfg(not(loom))]
 mod channel;
+#[cfg(not(loom))]
+mod direction;
 mod error;
 #[cfg(not(loom))]
 mod event;

@@ -1,11 +1,23 @@
 //! Looking again and again for a while before sleeping: waking costs microseconds, not having slept
 //! a fraction.
 
-use crate::channel::Spin;
 use crate::sync::spin_loop;
 use crate::sys::thread;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+/// How a call waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Spin {
+    /// Looks again and again for some microseconds, then sleeps in the kernel.
+    #[default]
+    Adaptive,
+    /// Sleeps at once: slower to wake, never burns a core.
+    Never,
+    /// Never sleeps: the fastest answer for the price of a core. Only while a peer is there.
+    Always,
+}
 
 /// How long an adaptive wait looks before it sleeps: a few times what a wake-up costs (about 6 us
 /// on an idle core), so that a prompt answer is never slept for and an idle wait costs next to

@@ -17,11 +17,13 @@ pub use conditions::{Acknowledged, PeerChange, Room};
 pub use delivery::Delivery;
 pub use loan::Loan;
 pub use message::{Incoming, Message, Seq};
-pub use options::{ChannelOptions, Direction, Invitation, Spin};
+pub use options::{ChannelOptions, Invitation};
 pub use receiver::Receiver;
 pub use sender::Sender;
 
+pub use crate::direction::Direction;
 use crate::session::Owner;
+pub use crate::spin::Spin;
 use crate::{CloseError, Error, PeerInfo, RecvError, Result, SendError, Until};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,38 +1,11 @@
 //! How an end is to be.
 
-use super::Channel;
+use super::{Channel, Direction, Spin};
 use crate::session::{self, Wanted};
 use crate::sys::invitation;
 use crate::sys::socket::Connection;
 use crate::{Error, ErrorKind, Result, Scope, Sharing, Until};
 use std::process::Command;
-
-/// What an end does: both, or one direction only. Two ends that only send do not pair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Direction {
-    /// Sends and receives.
-    #[default]
-    Both,
-    /// Only sends; what the other side sends is refused there with
-    /// [`SendError::ReceiverGone`](crate::SendError).
-    SendOnly,
-    /// Only receives; the other side sees `Finished` at once.
-    RecvOnly,
-}
-
-/// How a call waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Spin {
-    /// Looks again and again for some microseconds, then sleeps in the kernel.
-    #[default]
-    Adaptive,
-    /// Sleeps at once: slower to wake, never burns a core.
-    Never,
-    /// Never sleeps: the fastest answer for the price of a core. Only while a peer is there.
-    Always,
-}
 
 /// Options of an end. Made by [`Channel::options`].
 ///

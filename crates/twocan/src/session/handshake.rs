@@ -6,7 +6,7 @@ use super::seat::{self, Rebound};
 use super::state::*;
 use super::wire::{Hello, MAX_WIRE, Unusable, Welcome};
 use super::{Departed, End};
-use crate::channel::Direction;
+use crate::direction::Direction;
 use crate::error::Violation;
 use crate::layout::{END_GOODBYE, END_REASON};
 use crate::peer::PeerInfo;

@@ -14,6 +14,7 @@ pub(crate) mod wire;
 pub(crate) use seat::{Wanted, open, read_record};
 pub(crate) use state::{Departed, Front, RxView, TxView};
 
+use crate::direction::Direction;
 use crate::error::{Error, Result, Violation};
 use crate::layout::{END_FINISHED, END_GOODBYE, END_REASON};
 use crate::park::{self, Arming, MODE_DOORBELL, Woken, change};
@@ -67,7 +68,7 @@ impl End {
         if !state.receives {
             own.header().closed_rx.store(1, Ordering::Relaxed);
         }
-        if card.direction == crate::Direction::RecvOnly {
+        if card.direction == Direction::RecvOnly {
             own.header().end.store(start | END_FINISHED, Ordering::Relaxed);
         }
         Ok(Arc::new(End {
@@ -92,7 +93,7 @@ impl End {
 
     /// Was this end opened to receive?
     pub(crate) fn receives(&self) -> bool {
-        self.card.direction != crate::Direction::SendOnly
+        self.card.direction != Direction::SendOnly
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -3,7 +3,7 @@
 use super::state::{Connecting, State};
 use super::wire::{Card, MAX_LABEL, MAX_WIRE, SeatRecord, Unusable};
 use super::{End, Owner};
-use crate::channel::Direction;
+use crate::direction::Direction;
 use crate::error::{Error, ErrorKind, Mismatch, Result};
 use crate::layout::{
     DEFAULT_CAPACITY, DEFAULT_MAX_MESSAGE, LINE, MAX_CAPACITY, MIN_CAPACITY, VERSION,

@@ -1,7 +1,7 @@
 //! The three messages that ends exchange: the seat record (a file), HELLO and WELCOME (one datagram
 //! each). Bounded, checked, little-endian; descriptors travel beside them in a fixed order.
 
-use crate::channel::Direction;
+use crate::direction::Direction;
 use crate::layout::{MAGIC, VERSION, fingerprint};
 use crate::region::Shape;
 
