@@ -235,3 +235,15 @@ fn prefaulted_rings_work_like_others() {
     a.send(vec![7; 100_000]).unwrap();
     assert_eq!(b.recv_timeout(LONG).unwrap().len(), 100_000);
 }
+
+#[test]
+fn close_waits_for_a_message_whose_outcome_is_unknown() {
+    let soon = Duration::from_millis(20);
+    let (mut a, mut b) = small();
+    let message = [7; 2000]; // longer than a record, but the ring holds all of it
+    assert_eq!(a.send_timeout(message, soon).unwrap_err(), SendError::OutcomeUnknown);
+    let error = a.close_until(soon).unwrap_err();
+    assert_eq!((error.unacknowledged, error.reason), (1, SendError::TimedOut));
+    // It was not lost, as the other side had the region all the time.
+    assert_eq!(&*b.recv_timeout(LONG).unwrap(), &message);
+}

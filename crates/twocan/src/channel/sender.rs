@@ -29,6 +29,8 @@ pub struct Sender {
     view: TxView,
     woken: Woken,
     last: Option<Seq>,
+    /// Behind the last message that was accepted (or may have been: `OutcomeUnknown`).
+    last_end: u64,
     /// What lies before this was discarded by this half: nobody needs to take it any more.
     discarded: Option<u64>,
     /// Epoch of the last departure that this half has reported.
@@ -51,6 +53,7 @@ impl Sender {
             view: TxView::default(),
             woken: Woken::default(),
             last: None,
+            last_end: shape.start,
             discarded: None,
             reported: 0,
             deaf: false,

@@ -3,7 +3,7 @@
 use super::super::{Direction, Seq};
 use super::Sender;
 use crate::error::Violation;
-use crate::layout::{Kind, LINE};
+use crate::layout::Kind;
 use crate::park::{self};
 use crate::region::{OwnRegion, PeerRegion};
 use crate::ring::{Memory, Producer, Slot, reached};
@@ -55,6 +55,7 @@ impl Sender {
     pub(in crate::channel) fn accepted(&mut self, position: u64) -> Seq {
         let seq = Seq { region: self.owner.own.shape().id, position };
         self.last = Some(seq);
+        self.last_end = self.ring.head();
         seq
     }
 
@@ -298,11 +299,11 @@ impl Sender {
         if self.owner.is_forked() {
             return Err(SendError::Forked);
         }
-        let Some(last) = self.last else { return Ok(()) };
-        if self.discarded.is_some_and(|discarded| !reached(last.position, discarded)) {
+        let end = self.last_end;
+        if self.last.is_none() || self.discarded.is_some_and(|to| reached(to, end)) {
             return Ok(());
         }
-        self.wait_credit(last.position.wrapping_add(LINE as u64), &until, false)
+        self.wait_credit(end, &until, false)
     }
 
     /// Spins, then sleeps, until `ready`, some news, or the end of `until`.
