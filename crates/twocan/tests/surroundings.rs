@@ -287,7 +287,8 @@ fn directories_that_others_can_change_are_refused() {
     let real = dir.0.join("real");
     std::fs::create_dir(&real).unwrap();
     let refused = |path: &std::path::Path| ask_in(path, "makes", "x");
-    let cure = "Somebody else made it. Remove it or set TWOCAN_DIR.";
+    // The tests name the directory; without the variable the cure is to remove what is in the way.
+    let cure = "Set TWOCAN_DIR to a directory of your own, or to one that does not exist yet.";
 
     let link = dir.0.join("link");
     std::os::unix::fs::symlink(&real, &link).unwrap();

@@ -40,11 +40,11 @@ pub(super) fn run(
     act(&mut screen, link, first);
     loop {
         terminal.draw(|frame| draw::draw(frame, &mut screen)).map_err(broken)?;
-        let Ok(mut input) = queue.recv() else {
+        let Ok(first) = queue.recv() else {
             return Ok(());
         };
         let mut shown_after_drawing = 0;
-        for _ in 0..BURST {
+        for input in burst(first, queue) {
             match input {
                 Input::Signal | Input::End => return Ok(()),
                 Input::Line(_) => {}
@@ -66,16 +66,17 @@ pub(super) fn run(
             if screen.leaves {
                 return Ok(());
             }
-            match queue.try_recv() {
-                Ok(next) => input = next,
-                Err(_) => break,
-            }
         }
         if shown_after_drawing > 0 {
             terminal.draw(|frame| draw::draw(frame, &mut screen)).map_err(broken)?;
             (0..shown_after_drawing).for_each(|_| link.shown());
         }
     }
+}
+
+/// The first input and what waits behind it, `BURST` in all at most. What is not taken stays in the queue.
+fn burst<T>(first: T, queue: &Receiver<T>) -> impl Iterator<Item = T> + '_ {
+    std::iter::once(first).chain(queue.try_iter().take(BURST - 1))
 }
 
 fn act(screen: &mut Screen<'_>, link: &Link, effects: Vec<Effect>) {

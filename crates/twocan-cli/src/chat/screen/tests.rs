@@ -292,3 +292,16 @@ fn a_peers_any_time_and_any_window_are_survived() {
         rig.draw();
     }
 }
+
+#[test]
+fn a_burst_takes_so_many_and_loses_none() {
+    let (sender, queue) = std::sync::mpsc::channel();
+    (0..super::BURST * 2 + 10).for_each(|n| sender.send(n).unwrap());
+    let mut seen = Vec::new();
+    while let Ok(first) = queue.try_recv() {
+        let before = seen.len();
+        seen.extend(super::burst(first, &queue));
+        assert!(seen.len() - before <= super::BURST);
+    }
+    assert_eq!(seen, (0..super::BURST * 2 + 10).collect::<Vec<_>>());
+}

@@ -182,9 +182,17 @@ fn not_opened(path: &Path, e: std::io::Error) -> Error {
     }
 }
 
+/// The cure when the user has named the directory.
+const CHOOSE: &str = "Set TWOCAN_DIR to a directory of your own, or to one that does not exist yet";
+
 fn foreign(path: &Path, what: &str) -> Error {
-    Error::new(ErrorKind::ForeignOwner, format!("{} {what}", path.display()))
-        .with_cure("Somebody else made it. Remove it or set TWOCAN_DIR")
+    Error::new(ErrorKind::ForeignOwner, format!("{} {what}", path.display())).with_cure(
+        if chosen().is_some() {
+            CHOOSE
+        } else {
+            "Somebody else made it. Remove it or set TWOCAN_DIR"
+        },
+    )
 }
 
 fn check(path: &Path, scope: Scope, stat: &Stat) -> Result<()> {
@@ -214,7 +222,11 @@ fn check(path: &Path, scope: Scope, stat: &Stat) -> Result<()> {
             format!("{} has mode {mode:o}: other users may change it", path.display()),
         );
         let right = if scope == Scope::Machine { "1777" } else { "700" };
-        return Err(error.with_cure(format!("Close it: chmod {right} {}", path.display())));
+        return Err(match chosen() {
+            // Not ours to close: it may be anybody's.
+            Some(_) => error.with_cure(CHOOSE),
+            None => error.with_cure(format!("Close it: chmod {right} {}", path.display())),
+        });
     }
     Ok(())
 }
