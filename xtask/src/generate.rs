@@ -77,6 +77,9 @@ fn sides(tree: &Tree) -> BTreeMap<String, Vec<Side>> {
     let mut found: BTreeMap<String, Vec<Side>> = BTreeMap::new();
     for file in tree.rust() {
         let Some(short) = file.path.strip_prefix(LIBRARY) else { continue };
+        if short.ends_with("tests.rs") {
+            continue;
+        }
         let mut lines = file.text.lines().map(str::trim_start).peekable();
         let mut function = String::new();
         while let Some(line) = lines.next() {
@@ -89,18 +92,29 @@ fn sides(tree: &Tree) -> BTreeMap<String, Vec<Side>> {
                 rest.push(' ');
                 rest += more.trim_start_matches('/').trim();
             }
-            let in_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-            let (name, says) = rest.split_at(rest.find(|c| !in_name(c)).unwrap_or(rest.len()));
-            let says = says.trim_start_matches([':', ',', '.', ' ']);
+            let (names, says) = names(&rest);
             // The first sentence: the rest is for the reader of the code.
             let says = says.split(". ").next().unwrap_or("").trim_end_matches(['.', ' ']);
-            found
-                .entry(name.to_owned())
-                .or_default()
-                .push((format!("`{short}`{function}"), says.to_owned()));
+            for name in names {
+                let side = (format!("`{short}`{function}"), says.to_owned());
+                found.entry(name.to_owned()).or_default().push(side);
+            }
         }
     }
     found
+}
+
+/// The names in front of the colon, of which there may be several, and what is said behind it.
+fn names(comment: &str) -> (Vec<&str>, &str) {
+    let in_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if let Some((before, says)) = comment.split_once(':') {
+        let names: Vec<&str> = before.split(", ").collect();
+        if names.iter().all(|name| name.chars().all(in_name)) {
+            return (names, says.trim_start());
+        }
+    }
+    let (name, says) = comment.split_at(comment.find(|c| !in_name(c)).unwrap_or(comment.len()));
+    (vec![name], says.trim_start_matches([':', ',', '.', ' ']))
 }
 
 /// The name of the function that begins on this line.
@@ -155,6 +169,16 @@ mod tests {
             "{table}"
         );
         assert!(table.contains("| | `ring/producer.rs`, `f` | pairs with Consumer::peek |\n"));
+    }
+
+    #[test]
+    fn a_line_may_stand_for_several_pairs_and_tests_for_none() {
+        let both = ("crates/twocan/src/a.rs", "// SYNC one, two: a fence.\n");
+        let other = ("crates/twocan/src/b.rs", "// SYNC one: x.\n// SYNC two: y.\n");
+        let test = ("crates/twocan/src/b/tests.rs", "// SYNC one: not this.\n");
+        let table = sync_table(&Tree::of(&[both, other, test])).unwrap();
+        assert!(table.contains("| `two` | `a.rs` | a fence |\n"), "{table}");
+        assert!(!table.contains("not this"), "{table}");
     }
 
     #[test]

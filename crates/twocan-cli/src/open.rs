@@ -55,10 +55,15 @@ impl Wanted<'_> {
         let Wanted { name, verb, .. } = self;
         let who: Vec<String> = holders.iter().map(holder).collect();
         let who = if who.is_empty() { "two others".to_owned() } else { who.join(" and ") };
-        format!(
-            "{name} is in use by {who}. A channel has two ends.\n\
-             Choose another name, or wait for one of them to leave: twocan {verb} {name} --wait"
-        )
+        let cure = match *verb {
+            // It waits without being asked to, for as long as its time-out allows.
+            "send" => "Choose another name, or wait longer for one of them to leave (--timeout)."
+                .to_owned(),
+            _ => format!(
+                "Choose another name, or wait for one of them to leave: twocan {verb} {name} --wait"
+            ),
+        };
+        format!("{name} is in use by {who}. A channel has two ends.\n{cure}")
     }
 
     fn unfit(&self, e: &Error) -> String {

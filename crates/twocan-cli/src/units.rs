@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+const NOT_A_SIZE: &str =
+    "a size is a whole number of bytes, such as 10000, 64KiB or 1MiB; the largest unit is GiB";
+
 /// A number of bytes: 10000, 64KiB, 1MiB, 2GiB, or the decimal kB, MB, GB. A bare K, M or G is
 /// binary.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
@@ -14,12 +17,9 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
         "kb" => 1_000,
         "mb" => 1_000_000,
         "gb" => 1_000_000_000,
-        _ => return Err("a size is a number of bytes, such as 10000, 64KiB or 1MiB".to_owned()),
+        _ => return Err(NOT_A_SIZE.to_owned()),
     };
-    let number: u64 = number
-        .replace('_', "")
-        .parse()
-        .map_err(|_| "a size is a number of bytes, such as 10000, 64KiB or 1MiB".to_owned())?;
+    let number: u64 = number.replace('_', "").parse().map_err(|_| NOT_A_SIZE.to_owned())?;
     number.checked_mul(factor).ok_or_else(|| "this is more than fits into 64 bits".to_owned())
 }
 

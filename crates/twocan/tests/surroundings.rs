@@ -287,8 +287,7 @@ fn directories_that_others_can_change_are_refused() {
     let real = dir.0.join("real");
     std::fs::create_dir(&real).unwrap();
     let refused = |path: &std::path::Path| ask_in(path, "makes", "x");
-    // The tests name the directory; without the variable the cure is to remove what is in the way.
-    let cure = "Set TWOCAN_DIR to a directory of your own, or to one that does not exist yet.";
+    let cure = "Set TWOCAN_DIR to a directory that you alone may change; it need not exist.";
 
     let link = dir.0.join("link");
     std::os::unix::fs::symlink(&real, &link).unwrap();
@@ -299,8 +298,8 @@ fn directories_that_others_can_change_are_refused() {
 
     std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o770)).unwrap();
     let shown = real.display();
-    let open = format!("{shown} has mode 770: other users may change it.");
-    assert!(refused(&real).starts_with(&open), "{}", refused(&real));
+    let open = format!("{shown} has mode 770: other users may change it. {cure}");
+    assert_eq!(refused(&real), open);
 
     if !am_root() {
         return eprintln!("skipped in part: only root can give a directory to another user");

@@ -27,7 +27,8 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
                 Ok(true) => Ok(()),
                 Ok(false) => {
                     let limit = units::in_words(timeout.unwrap_or_default());
-                    let text = format!("nobody set the event {name} within {limit}.");
+                    let cure = format!("To set it: twocan event set {name}");
+                    let text = format!("nobody set the event {name} within {limit}. {cure}");
                     Err(Failure::new(Exit::TimedOut, text))
                 }
                 Err(e) if e.kind() == ErrorKind::Cancelled => Err(ending.failure()),

@@ -75,7 +75,10 @@ impl Printing<'_> {
             RecvError::Cancelled => return Err(self.ending.failure()),
             RecvError::TimedOut => {
                 let limit = units::in_words(self.args.timeout.unwrap_or_default());
-                return Err(Failure::new(Exit::TimedOut, format!("no message within {limit}.")));
+                let name = &self.args.name;
+                let text =
+                    format!("no message within {limit}. To send one: echo hi | twocan send {name}");
+                return Err(Failure::new(Exit::TimedOut, text));
             }
             RecvError::Finished | RecvError::PeerClosed => None,
             RecvError::PeerDied => {

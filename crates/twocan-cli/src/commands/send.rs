@@ -144,10 +144,11 @@ impl Sending<'_> {
 
     fn nobody(&self, lost: u64) -> String {
         let limit = units::in_words(self.args.timeout.unwrap_or_default());
-        match lost {
-            0 | 1 => format!("nobody took the message within {limit}; it was not delivered."),
-            n => format!("nobody took {n} messages within {limit}; they were not delivered."),
-        }
+        let lost = match lost {
+            0 | 1 => format!("nobody took the message within {limit}; it was not delivered"),
+            n => format!("nobody took {n} messages within {limit}; they were not delivered"),
+        };
+        format!("{lost}. To take what is sent: twocan recv {}", self.args.name)
     }
 
     /// A signal: what was not taken is said, because it is gone now if nobody is there.

@@ -27,7 +27,8 @@ fn an_auto_event_is_taken_once_and_a_manual_one_stays() {
     assert_eq!(auto.out_line(), "auto: auto event, held until Ctrl-C.");
     expect_end(&place.run(&["event", "set", "auto"]), 0, "");
     expect_end(&place.run(&["event", "wait", "auto", "--timeout", "10s"]), 0, "");
-    let words = "twocan: nobody set the event auto within 50 ms.\n";
+    let words =
+        "twocan: nobody set the event auto within 50 ms. To set it: twocan event set auto\n";
     expect_end(&place.run(&["event", "wait", "auto", "--timeout", "50ms"]), 3, words);
 
     let mut manual = place.start(&["event", "create", "manual", "--manual"]);

@@ -185,10 +185,12 @@ fn two_senders_do_not_lock_out_the_receiver() {
 fn time_outs_end_with_3() {
     let place = Place::new();
     let nobody = place.run(&["send", "cat", "hi", "--timeout", "50ms"]);
-    let words = "twocan: nobody took the message within 50 ms; it was not delivered.\n";
+    let words = "twocan: nobody took the message within 50 ms; it was not delivered. \
+                 To take what is sent: twocan recv cat\n";
     expect_end(&nobody, 3, words);
     let nothing = place.run(&["recv", "cat", "--timeout", "50ms"]);
-    expect_end(&nothing, 3, "twocan: no message within 50 ms.\n");
+    let words = "twocan: no message within 50 ms. To send one: echo hi | twocan send cat\n";
+    expect_end(&nothing, 3, words);
     place.expect_clean();
 }
 
@@ -238,6 +240,10 @@ fn a_third_is_refused_with_4_and_what_does_not_fit_with_8() {
         recv.pid()
     );
     expect_end(&third, 4, &words);
+    // `send` waits without being asked, so it has no --wait to be told of.
+    let third = place.run(&["send", "cat", "hi", "--timeout", "50ms"]);
+    assert_eq!(third.status.code(), Some(4), "{}", err(&third));
+    assert!(err(&third).ends_with("leave (--timeout).\n"), "{}", err(&third));
     let _alone = place.start(&["recv", "dog", "--label", "orders/2"]);
     wait_for_name(&place, "dog");
     let other = place.run(&["send", "dog", "hi"]);

@@ -182,17 +182,16 @@ fn not_opened(path: &Path, e: std::io::Error) -> Error {
     }
 }
 
-/// The cure when the user has named the directory.
-const CHOOSE: &str = "Set TWOCAN_DIR to a directory of your own, or to one that does not exist yet";
+/// What to do about a `TWOCAN_DIR` that is not fit to be one.
+const OWN_DIRECTORY: &str = "Set TWOCAN_DIR to a directory that you alone may change; it need not \
+    exist";
 
 fn foreign(path: &Path, what: &str) -> Error {
-    Error::new(ErrorKind::ForeignOwner, format!("{} {what}", path.display())).with_cure(
-        if chosen().is_some() {
-            CHOOSE
-        } else {
-            "Somebody else made it. Remove it or set TWOCAN_DIR"
-        },
-    )
+    let cure = match chosen() {
+        Some(_) => OWN_DIRECTORY,
+        None => "Somebody else made it. Remove it or set TWOCAN_DIR",
+    };
+    Error::new(ErrorKind::ForeignOwner, format!("{} {what}", path.display())).with_cure(cure)
 }
 
 fn check(path: &Path, scope: Scope, stat: &Stat) -> Result<()> {
@@ -221,12 +220,13 @@ fn check(path: &Path, scope: Scope, stat: &Stat) -> Result<()> {
             ErrorKind::ForeignOwner,
             format!("{} has mode {mode:o}: other users may change it", path.display()),
         );
-        let right = if scope == Scope::Machine { "1777" } else { "700" };
-        return Err(match chosen() {
-            // Not ours to close: it may be anybody's.
-            Some(_) => error.with_cure(CHOOSE),
-            None => error.with_cure(format!("Close it: chmod {right} {}", path.display())),
-        });
+        let path = path.display();
+        return Err(error.with_cure(match scope {
+            Scope::Machine => format!("Close it: chmod 1777 {path}"),
+            // It may be a directory that others need as it is, such as /tmp.
+            Scope::Session if chosen().is_some() => OWN_DIRECTORY.to_owned(),
+            Scope::Session => format!("Close it: chmod 700 {path}"),
+        }));
     }
     Ok(())
 }
