@@ -134,12 +134,14 @@ impl OwnRegion {
         word.load(Ordering::Relaxed) & bit != 0
     }
 
+    #[inline]
     fn boundary(&self, position: u64) -> (&AtomicU64, u64) {
         let line = (position & (self.region.shape.capacity - 1)) as usize / LINE;
         (&self.boundaries[line / 64], 1 << (line % 64))
     }
 
     /// Only the sending half writes these words: no read-modify-write is needed.
+    #[inline]
     fn mark(&self, position: u64) {
         let (word, bit) = self.boundary(position);
         word.store(word.load(Ordering::Relaxed) | bit, Ordering::Relaxed);
@@ -147,6 +149,7 @@ impl OwnRegion {
 
     /// No record begins inside the one of `lines` lines at `from`, which does not cross the ring's
     /// end.
+    #[inline(never)]
     fn clear_inside(&self, from: u64, lines: usize) {
         let first = (from & (self.region.shape.capacity - 1)) as usize / LINE;
         let (mut at, end) = (first + 1, first + lines);

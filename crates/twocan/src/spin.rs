@@ -43,17 +43,37 @@ const SELDOM: u32 = 64;
 #[derive(Debug)]
 pub(crate) struct Spinner {
     spin: Spin,
+    /// Does it look before it sleeps at all?
+    looks: bool,
 }
 
 impl Spinner {
     pub(crate) fn new(spin: Spin) -> Spinner {
-        Spinner { spin }
+        let looks = match spin {
+            Spin::Always => true,
+            Spin::Adaptive => !one_core(),
+            Spin::Never => false,
+        };
+        Spinner { spin, looks }
+    }
+
+    /// The first looks for an answer, in line with the call that waits for it; true = there is
+    /// something.
+    #[inline]
+    pub(crate) fn glance(&self, ready: impl Fn() -> bool) -> bool {
+        for _ in 0..if self.looks { LOOKS } else { 0 } {
+            if ready() {
+                return true;
+            }
+            spin_loop();
+        }
+        false
     }
 
     /// True = look again at everything; false = go to sleep.
     #[inline]
     pub(crate) fn spin(&self, ready: impl Fn() -> bool, pace: Pace) -> bool {
-        if self.spin == Spin::Never || one_core() && self.spin == Spin::Adaptive {
+        if !self.looks {
             return false;
         }
         let seldom = pace == Pace::Stream && self.spin == Spin::Adaptive;

@@ -27,21 +27,42 @@ impl Receiver {
     #[inline]
     pub(super) fn find<'c>(&mut self, until: impl Into<Until<'c>>) -> Result<Found, RecvError> {
         self.enter()?;
-        if let Some(record) = self.at_hand() {
-            return Ok(Found::Record(record));
-        }
-        let until = until.into();
+        let mut given = Some(until);
+        let mut limit = None;
         loop {
-            match self.search(&until, false)? {
-                None => {}
-                Some(Event::Found(found)) => return Ok(found),
-                Some(Event::Departed(_, how)) => return Err(departed(how)),
-                Some(Event::Joined(_)) => unreachable!("only asked for by recv_incoming"),
-            }
             if let Some(record) = self.at_hand() {
                 return Ok(Found::Record(record));
             }
+            if let Some(until) = given.take() {
+                let until = limit.insert(until.into());
+                if until.gone().is_none() && self.glance() {
+                    continue;
+                }
+            }
+            // What is come by otherwise is handed over in memory, and only then.
+            let mut other = None;
+            if self.found_otherwise(limit.as_ref().unwrap_or(&Until::FOREVER), &mut other) {
+                return other.unwrap_or(Err(RecvError::Empty));
+            }
         }
+    }
+
+    /// Waits once; true = `other` says what there is. A bool, because the message that ends the
+    /// wait is what every nanosecond counts for.
+    #[inline(never)]
+    fn found_otherwise(
+        &mut self,
+        until: &Until<'_>,
+        other: &mut Option<Result<Found, RecvError>>,
+    ) -> bool {
+        *other = Some(match self.search(until, false) {
+            Ok(None) => return false,
+            Ok(Some(Event::Found(found))) => Ok(found),
+            Ok(Some(Event::Departed(_, how))) => Err(departed(how)),
+            Ok(Some(Event::Joined(_))) => unreachable!("only asked for by recv_incoming"),
+            Err(e) => Err(e),
+        });
+        true
     }
 
     /// Of every call that asks for the next message.

@@ -194,6 +194,24 @@ impl Receiver {
             && end & !END_REASON == position
     }
 
+    /// The first looks for the answer to what this end has sent since it waited last, before
+    /// anything else there is to know: true = something is there.
+    #[inline]
+    pub(super) fn glance(&mut self) -> bool {
+        let said = self.owner.own.head();
+        let Some(front) = self.view.inbox.first() else { return false };
+        if said == self.said || self.view.live.is_none() || self.held.is_some() {
+            return false;
+        }
+        let owner = &**self.owner;
+        let (region, ring, news) = (&*front.region, &self.ring, self.news);
+        let found = self.spinner.glance(|| ring.ready(region) || owner.news() != news);
+        if found {
+            self.said = said;
+        }
+        found
+    }
+
     pub(super) fn pause(&mut self, until: &Until<'_>) {
         let said = self.owner.own.head();
         let pace = if said == self.said { Pace::Stream } else { Pace::Answer };
