@@ -85,7 +85,7 @@ pub(crate) enum Command {
     /// Print the man page (of one command, if named)
     #[command(after_help = "Example:\n  twocan man > ~/.local/share/man/man1/twocan.1")]
     Man {
-        /// A command, such as send
+        /// A command, such as send or map-create
         command: Option<String>,
     },
     /// One end of the demo

@@ -45,6 +45,8 @@ fn completions_and_man_page_come_from_the_same_table() {
     assert!(page.contains("Exit codes") && page.contains("recv"));
     let page = out(&place.run(&["man", "send"]));
     assert!(page.contains(".TH twocan-send 1") && page.contains("whole"), "{page}");
+    let page = out(&place.run(&["man", "map-create"]));
+    assert!(page.contains(".TH twocan-map-create 1") && page.contains("SIZE"), "{page}");
     let none = place.run(&["man", "sned"]);
     expect_end(&none, 2, "twocan: there is no command sned. See: twocan help\n");
 }

@@ -84,7 +84,7 @@ pub(crate) fn part(part: &str, name: &str) {
         "block" => {
             let mut end = Channel::open(name).expect("a channel");
             say("ready");
-            let _ = end.recv();
+            let _ = end.recv_timeout(PATIENCE);
         }
         echo => {
             let mut end = open(name, spin_of(echo));
@@ -236,7 +236,7 @@ fn drain(name: &str, into: bool) {
         }
     }
     end.send(total.to_le_bytes()).expect("room");
-    let _ = end.recv(); // the measuring side goes first
+    let _ = end.recv_timeout(PATIENCE); // the measuring side goes first
 }
 
 fn streaming(helper: &mut Helper, n: u64, part: &str, batch: usize) -> Sample {

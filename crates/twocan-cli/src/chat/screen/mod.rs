@@ -74,7 +74,8 @@ pub(super) fn run(
     }
 }
 
-/// The first input and what waits behind it, `BURST` in all at most. What is not taken stays in the queue.
+/// The first input and what waits behind it, `BURST` in all at most. What is not taken stays in the
+/// queue.
 fn burst<T>(first: T, queue: &Receiver<T>) -> impl Iterator<Item = T> + '_ {
     std::iter::once(first).chain(queue.try_iter().take(BURST - 1))
 }
