@@ -113,41 +113,6 @@ pub(crate) unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
     }
 }
 
-/// Copies 16 to 64 bytes in pieces of 16 that overlap where `len` asks for it.
-///
-/// # Safety
-/// As for [`copy`].
-#[cfg(target_arch = "x86_64")]
-#[inline]
-unsafe fn few(from: *const u8, to: *mut u8, len: usize) {
-    macro_rules! pieces {
-        ($($x:ident),*; $($in:literal),*; $($out:literal),*) => {
-            // SAFETY: the caller vouches for both ranges.
-            unsafe {
-                std::arch::asm!(
-                    $($in,)* $($out,)*
-                    from = in(reg) from,
-                    to = in(reg) to,
-                    len = in(reg) len,
-                    $($x = out(xmm_reg) _,)*
-                    options(nostack, preserves_flags)
-                );
-            }
-        };
-    }
-    if len > 32 {
-        pieces!(a, b, c, d;
-            "movups {a}, [{from}]", "movups {b}, [{from} + 16]",
-            "movups {c}, [{from} + {len} - 32]", "movups {d}, [{from} + {len} - 16]";
-            "movups [{to}], {a}", "movups [{to} + 16], {b}",
-            "movups [{to} + {len} - 32], {c}", "movups [{to} + {len} - 16], {d}");
-    } else {
-        pieces!(a, b;
-            "movups {a}, [{from}]", "movups {b}, [{from} + {len} - 16]";
-            "movups [{to}], {a}", "movups [{to} + {len} - 16], {b}");
-    }
-}
-
 /// Up to here the word-by-word copy costs no more than a string instruction takes to start.
 const SMALL: usize = 256;
 
@@ -163,11 +128,6 @@ pub(crate) unsafe fn copy_out(from: *const u8, to: &mut [u8]) {
     if to.len() > SMALL && cfg!(target_arch = "x86_64") {
         // SAFETY: the caller's promise for `from`; `to` is an exclusive slice.
         return unsafe { copy(from, to.as_mut_ptr(), to.len()) };
-    }
-    #[cfg(target_arch = "x86_64")]
-    if (16..=64).contains(&to.len()) {
-        // SAFETY: the caller's promise for `from`; `to` is an exclusive slice.
-        return unsafe { few(from, to.as_mut_ptr(), to.len()) };
     }
     if from.addr() % 8 != 0 {
         for (i, byte) in to.iter_mut().enumerate() {
@@ -199,11 +159,6 @@ pub(crate) unsafe fn copy_in(from: &[u8], to: *mut u8) {
     if from.len() > SMALL && cfg!(target_arch = "x86_64") {
         // SAFETY: the caller's promise for `to`; `from` is a slice.
         return unsafe { copy(from.as_ptr(), to, from.len()) };
-    }
-    #[cfg(target_arch = "x86_64")]
-    if (16..=64).contains(&from.len()) {
-        // SAFETY: the caller's promise for `to`; `from` is a slice.
-        return unsafe { few(from.as_ptr(), to, from.len()) };
     }
     debug_assert!(to.addr() % 8 == 0);
     let whole = from.len() / 8 * 8;

@@ -66,8 +66,7 @@ impl End {
     /// Whoever sweeps the directory takes the names away, not the session; the seat is bound again.
     fn check_seat(&self, state: &mut State, now: Instant) -> bool {
         let Some(seat) = &mut state.seat else { return false };
-        let due = state.rebind_again.is_some_and(|t| now >= t);
-        if !seat.was_stirred() && !due {
+        if state.seat_lost || state.rebind_again.is_some_and(|t| now < t) {
             return false;
         }
         state.rebind_again = None;
@@ -75,10 +74,11 @@ impl End {
             Rebound::Unharmed => return false,
             Rebound::Again => {
                 crate::note!("{}: the directory was swept; seat bound again", self.shown_name());
-                seat.descriptors().for_each(|fd| self.watcher.add(fd, self));
+                self.watcher.watch_seat(seat, self);
             }
             Rebound::Later => state.rebind_again = Some(now + PAUSE),
             Rebound::Lost => {
+                state.seat_lost = true;
                 crate::note!("{}: the directory was swept; the seat is lost", self.shown_name());
             }
         }
@@ -505,7 +505,7 @@ impl End {
     pub(super) fn register_all(&self) {
         let state = self.lock();
         if let Some(seat) = &state.seat {
-            seat.descriptors().for_each(|fd| self.watcher.add(fd, self));
+            self.watcher.watch_seat(seat, self);
         }
         let pending = state.pending.iter().map(|p| (&p.connection, &p.process));
         let connecting = state.connecting.iter().map(|c| (&c.connection, &c.process));

@@ -16,7 +16,7 @@ use crate::sys::fd::Fd;
 use crate::sys::files;
 use crate::sys::object::{self, Permission, Spec};
 use crate::sys::socket::{Connection, Listener, Process, Reached};
-use crate::sys::watch::{self, FileWatch};
+use crate::sys::watch;
 use crate::{Scope, Sharing, Until};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -112,9 +112,6 @@ struct Bound {
     listener: Listener,
     /// Holds the record's lock, by which a corpse is known when the directory is swept.
     record: Fd,
-    /// Reports when the record loses its name. `None` = the system gave none; then it is not
-    /// noticed.
-    watch: Option<FileWatch>,
 }
 
 /// What became of a seat whose files somebody removed.
@@ -136,15 +133,9 @@ impl Seat {
         &self.sharing
     }
 
-    /// What the watcher must hear of.
-    pub(super) fn descriptors(&self) -> impl Iterator<Item = &Fd> {
-        let watch = self.bound.watch.as_ref().map(FileWatch::fd);
-        [self.bound.listener.fd()].into_iter().chain(watch)
-    }
-
-    /// Did somebody touch the links of our record since the last look?
-    pub(super) fn was_stirred(&self) -> bool {
-        self.bound.watch.as_ref().is_some_and(FileWatch::stirred)
+    /// The file whose name the watcher watches.
+    pub(super) fn record(&self) -> (&Directory, String) {
+        (&self.dir, self.files.record(self.number))
     }
 
     /// If the seat's files are gone (a logout swept the directory), makes them again, where the
@@ -376,8 +367,7 @@ fn bind(
         let held = prepared.publish(dir, lock, &record)?;
         let listener = Listener::bind(dir.fd(), &socket)?;
         files::permit(dir, &socket, sharing)?;
-        let watch = FileWatch::on(dir, &record).ok();
-        Ok(Bound { listener, record: held, watch })
+        Ok(Bound { listener, record: held })
     };
     make().map_err(|e: std::io::Error| {
         clear();

@@ -136,6 +136,8 @@ pub(crate) struct State {
     pub(crate) accept_again: Option<Instant>,
     /// The seat's files are gone and its name was locked: try again at this time.
     pub(crate) rebind_again: Option<Instant>,
+    /// The seat's files are gone for good: somebody else has its place.
+    pub(crate) seat_lost: bool,
     pub(crate) pending: Vec<Pending>,
     pub(crate) session: Option<Session>,
     pub(crate) inbox: VecDeque<Inbound>,
@@ -205,6 +207,7 @@ impl State {
             again: None,
             accept_again: None,
             rebind_again: None,
+            seat_lost: false,
             pending: Vec::new(),
             session: None,
             inbox: VecDeque::new(),

@@ -1,20 +1,29 @@
 //! One thread for the whole process that sleeps on all seats, sessions and processes, and lets the
 //! ends look when something happened. It has all signals blocked and no path that panics.
 
+use super::seat::Seat;
 use super::{End, Owner};
 use crate::error::{Error, Result};
 use crate::sys::fd::Fd;
 use crate::sys::poller::Poller;
+use crate::sys::watch::Names;
 use crate::sys::{fork, thread};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
+
+/// The token of the watched names; no end has it, as ends have addresses.
+const NAMES: u64 = 1;
 
 #[derive(Debug)]
 pub(crate) struct Watcher {
     poller: Poller,
     /// By token. Weak: an end that its application dropped is not kept.
     ends: Mutex<HashMap<u64, Weak<End>>>,
+    /// Watches the names of seats. `None` = the system has none left; then a sweep is noticed late.
+    names: Option<Names>,
+    /// Which end a watched name belongs to.
+    named: Mutex<HashMap<i32, u64>>,
     /// Ends that asked to be looked at.
     asked: Mutex<Vec<u64>>,
     fork: u32,
@@ -37,9 +46,14 @@ impl Watcher {
         let watcher = Arc::new(Watcher {
             poller: Poller::new().map_err(cannot)?,
             ends: Mutex::new(HashMap::new()),
+            names: Names::new().ok(),
+            named: Mutex::new(HashMap::new()),
             asked: Mutex::new(Vec::new()),
             fork: fork::generation(),
         });
+        if let Some(names) = &watcher.names {
+            watcher.poller.add(names.fd(), NAMES).map_err(cannot)?;
+        }
         let runner = watcher.clone();
         let builder = std::thread::Builder::new().name("twocan-watcher".into());
         // Never joined: it lives as long as the process.
@@ -57,7 +71,27 @@ impl Watcher {
     }
 
     pub(super) fn forget(&self, end: &End) {
-        unpoisoned(&self.ends).remove(&end.token());
+        let token = end.token();
+        unpoisoned(&self.ends).remove(&token);
+        unpoisoned(&self.named).retain(|number, of| {
+            let keep = *of != token;
+            if let (false, Some(names)) = (keep, &self.names) {
+                names.forget(*number);
+            }
+            keep
+        });
+    }
+
+    /// Newcomers at the seat, and the loss of its name, make the end look.
+    pub(super) fn watch_seat(&self, seat: &Seat, end: &End) {
+        self.add(seat.listener().fd(), end);
+        let (dir, file) = seat.record();
+        match self.names.as_ref().map(|names| names.watch(dir, &file)) {
+            Some(Ok(number)) => {
+                unpoisoned(&self.named).insert(number, end.token());
+            }
+            _ => crate::note!("the name {file} is not watched"),
+        }
     }
 
     /// Events on `fd` make the end look, until `fd` is closed.
@@ -82,6 +116,10 @@ impl Watcher {
             if let Err(e) = self.poller.wait(next, &mut tokens) {
                 crate::note!("the watcher cannot wait: {e}");
                 std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+            if let (Some(names), true) = (&self.names, tokens.contains(&NAMES)) {
+                let named = unpoisoned(&self.named);
+                tokens.extend(names.stirred().iter().filter_map(|number| named.get(number)));
             }
             tokens.append(&mut unpoisoned(&self.asked));
             let now = Instant::now();

@@ -8,32 +8,40 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 
-/// Something happened to the links of one file since the last look.
+/// Watches the names of any number of files; one for the whole process, as a user has few of them.
 #[derive(Debug)]
-pub(crate) struct FileWatch(Fd);
+pub(crate) struct Names(Fd);
 
-impl FileWatch {
-    /// Watches `file`, which exists.
-    pub(crate) fn on(dir: &Directory, file: &str) -> io::Result<FileWatch> {
+impl Names {
+    pub(crate) fn new() -> io::Result<Names> {
         let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
-        let fd = Fd::make(|| inotify::init(flags))?;
+        Ok(Names(Fd::make(|| inotify::init(flags))?))
+    }
+
+    /// Watches `file`, which exists; the number stands for it in `stirred`.
+    pub(crate) fn watch(&self, dir: &Directory, file: &str) -> io::Result<i32> {
         let path = format!("/proc/self/fd/{}/{file}", dir.fd().as_raw_fd());
         // A lost name changes the count of links, which is an attribute.
         let what = inotify::WatchFlags::ATTRIB | inotify::WatchFlags::MOVE_SELF;
-        inotify::add_watch(&fd, path, what)?;
-        Ok(FileWatch(fd))
+        Ok(inotify::add_watch(&self.0, path, what)?)
     }
 
-    /// Was anything reported? Forgets it.
-    pub(crate) fn stirred(&self) -> bool {
-        let mut space = [MaybeUninit::uninit(); 512];
+    /// Watches it no longer.
+    pub(crate) fn forget(&self, number: i32) {
+        // Gone by itself when the file is.
+        let _ = inotify::remove_watch(&self.0, number);
+    }
+
+    /// The files of which something was reported since the last call.
+    pub(crate) fn stirred(&self) -> Vec<i32> {
+        let mut space = [MaybeUninit::uninit(); 1024];
         let mut events = inotify::Reader::new(&self.0, &mut space);
-        let mut any = false;
+        let mut numbers = Vec::new();
         loop {
             match events.next() {
-                Ok(_) => any = true,
+                Ok(event) => numbers.push(event.wd()),
                 Err(Errno::INTR) => {}
-                Err(_) => return any,
+                Err(_) => return numbers,
             }
         }
     }
