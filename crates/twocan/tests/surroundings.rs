@@ -197,6 +197,8 @@ fn a_fork_does_not_keep_the_name_of_a_killed_parent() {
     // SAFETY: signal 0 only asks.
     let lives = unsafe { libc::kill(pid, 0) } == 0;
     assert!(lives, "the forked child is there");
+    // The fork closes what it must not keep before it runs any code; it may not have run yet.
+    eventually("the name is gone", || MemoryMap::open_existing(&name).is_err());
     assert_eq!(kind(MemoryMap::open_existing(&name)), ErrorKind::NotFound);
     // SAFETY: the process was started for this test.
     unsafe { libc::kill(pid, libc::SIGKILL) };
