@@ -4,6 +4,7 @@
 use crate::name::parse_hash;
 use crate::sys::dir::Directory;
 use crate::sys::object::{self, UNFINISHED};
+use crate::sys::socket::{Connection, Reached};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -43,6 +44,9 @@ fn start_of(len: usize) -> usize {
 }
 
 fn remove_if_dead(dir: &Directory, file_name: &str) -> bool {
+    if let Some(seat) = seat_file(&format!("{file_name}{SEAT}")) {
+        return remove_bare_socket(dir, file_name, &seat);
+    }
     let hash = if let Some((_, hash, _)) = super::decode(file_name) {
         hash
     } else if let Some(seat) = seat_file(file_name) {
@@ -66,6 +70,29 @@ fn remove_if_dead(dir: &Directory, file_name: &str) -> bool {
     true
 }
 
+/// A seat's socket whose record is gone: its end was killed between the two removals. (One that is
+/// just being dropped listens still.)
+fn remove_bare_socket(dir: &Directory, socket: &str, seat: &SeatFile<'_>) -> bool {
+    let record = format!("{socket}{SEAT}");
+    let bare = || {
+        let free = matches!(Connection::reach(dir.fd(), socket), Ok(Reached::Free));
+        free && object::look(dir, &record).is_none()
+    };
+    // Looked at twice: without the lock, and again under it.
+    if object::look(dir, &record).is_some() || !bare() {
+        return false;
+    }
+    let Ok(Some(lock)) = dir.try_lock(seat.hash) else { return false };
+    let dead = bare();
+    if dead {
+        object::remove(dir, &lock, socket);
+    }
+    dead
+}
+
+/// Ends the name of a seat's record; without it stands the name of its socket.
+const SEAT: &str = ".seat";
+
 /// What the name of a channel's seat file says: `ch-<32 hex digits>.<seat>.seat`, beside its socket
 /// `ch-<hash>.<seat>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +104,7 @@ pub(crate) struct SeatFile<'a> {
 
 /// Reads the name of a seat file; `None` = it is none.
 pub(crate) fn seat_file(file_name: &str) -> Option<SeatFile<'_>> {
-    let socket = file_name.strip_suffix(".seat")?;
+    let socket = file_name.strip_suffix(SEAT)?;
     let (hash, seat) = socket.strip_prefix("ch-")?.split_once('.')?;
     let seat = match seat {
         "0" => 0,

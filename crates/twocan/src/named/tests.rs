@@ -101,3 +101,24 @@ fn nothing_is_left_when_the_contents_fail() {
     let dir = Directory::open_in(Scope::Session).unwrap();
     assert!(!dir.path().join(Kind::Map.file_name(&name)).exists());
 }
+
+#[test]
+fn a_sweep_removes_the_socket_of_an_end_killed_in_the_middle_of_leaving() {
+    use crate::sys::socket::Listener;
+    let dir = Directory::open().unwrap();
+    let file = |what: &str| {
+        let hash = Name::parse(&unique(what)).unwrap().hash128();
+        format!("ch-{hash:032x}.1")
+    };
+    let (dead, leaving) = (file("dead"), file("leaving"));
+    let listener = Listener::bind(dir.fd(), &dead).unwrap();
+    listener.shutdown();
+    let still = Listener::bind(dir.fd(), &leaving).unwrap();
+    sweep(&dir);
+    let there = dir.file_names();
+    assert!(!there.contains(&dead), "nobody listens, and no record says who did");
+    assert!(there.contains(&leaving), "an end that is being dropped removes it itself");
+    still.shutdown();
+    sweep(&dir);
+    assert!(!dir.file_names().contains(&leaving));
+}

@@ -18,7 +18,7 @@ struct Place {
 impl Place {
     fn new() -> Place {
         let [a, b] = random::words().unwrap();
-        Place { dir: Directory::open().unwrap(), file: format!("ch-{a:016x}{b:016x}.0") }
+        Place { dir: Directory::open().unwrap(), file: format!("contract-{a:x}{b:x}.0") }
     }
     fn bind(&self) -> Listener {
         // Under the lock, as a channel does it, so that no sweep comes between.
