@@ -57,6 +57,10 @@
 //!     living process.
 //!   - `ring` never waits, whatever the other side has done to the doorbell.
 //!
+//! `closer` -- descriptors that a peer had a hand in (`Shy`).
+//!   - A drop never waits for a close; what was dropped is closed in the end, unless its own close
+//!     never ends. `settle` waits a moment for it.
+//!
 //! `files` -- small files beside the seats. `random` -- words nobody guesses. `invitation` -- one
 //! connection to one child.
 //!

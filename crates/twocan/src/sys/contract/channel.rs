@@ -197,3 +197,14 @@ fn a_doorbell_never_makes_its_ringer_wait() {
     let (memory, _mapping) = memfd::create_sealed(4096).unwrap();
     assert!(!socket::is_doorbell(&Shy::new(memory)));
 }
+
+#[test]
+fn what_is_given_up_is_closed_however_much_it_is() {
+    let (given, kept): (Vec<_>, Vec<_>) = (0..500).map(|_| Connection::pair().unwrap()).unzip();
+    drop(given);
+    let end = Instant::now() + Duration::from_secs(20);
+    while !kept.iter().all(|c| matches!(c.recv(10), Received::End)) {
+        assert!(Instant::now() < end, "some are still open");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}

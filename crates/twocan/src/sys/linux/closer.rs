@@ -12,7 +12,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Closers at work at once; with all of them stuck, further descriptors stay open.
+/// Closers at work at once; with all of them stuck, further descriptors stay open until one goes
+/// on.
 const MAX_CLOSERS: usize = 8;
 /// How long a drop waits for its descriptors to be closed, so that an honest peer's are gone when
 /// it returns.
@@ -73,11 +74,7 @@ const STUCK: usize = 64;
 
 fn close(fd: OwnedFd) {
     if let Err(Job::Close(fd)) = put(Job::Close(fd)) {
-        if CLOSERS.load(Ordering::Relaxed) >= MAX_CLOSERS {
-            std::mem::forget(fd); // better open than standing still
-        } else {
-            drop(fd); // no thread could be started
-        }
+        drop(fd); // no thread could be started: here, then
     }
 }
 
@@ -98,7 +95,9 @@ fn put(job: Job) -> Result<(), Job> {
         }
         match start() {
             Some(fresh) => *line = Some(fresh),
-            None => return Err(job),
+            None if stale => return Err(job),
+            // As many as may be are at work: it waits its turn, and is closed if one goes on.
+            None => {}
         }
     }
     let Some(line) = line.as_ref() else { return Err(job) };
