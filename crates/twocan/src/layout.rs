@@ -13,7 +13,7 @@
 //!      768  end         final position and reason; 0 while the owner goes on sending
 //!      896  closed_rx   the owner does not receive
 //!     1024  discard     records before this position are to be skipped
-//!     1152  asym        the owner's process is registered for the asymmetric fence (not used yet)
+//!     1152  asym        the owner's process takes part in the asymmetric fence
 //!     4096  ring        `capacity` bytes, a power of two
 //!
 //!     a record, at a multiple of 64, never across the ring's end:
@@ -99,8 +99,7 @@ pub(crate) struct Header {
     pub(crate) closed_rx: Alone<AtomicU32>,
     /// Position | 1: the reader skips what lies before it; 0 = nothing to skip.
     pub(crate) discard: Alone<AtomicU64>,
-    /// 1 = the owner's process takes part in the asymmetric fence. Reserved: nobody sets or reads
-    /// it yet.
+    /// 1 = the owner's process takes part in the asymmetric fence; then it does so for good.
     pub(crate) asym: Alone<AtomicU32>,
 }
 

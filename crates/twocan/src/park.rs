@@ -9,7 +9,7 @@
 //! not stay asleep. The bell must be a word that the *waker* changes; a sleeper on its own word
 //! would be missed between its look and its sleep.
 
-use crate::sync::{AtomicU32, AtomicU64, Ordering, full_fence};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, compiler_fence, full_fence};
 
 /// Modes in the two low bits of an arm word; both parked modes are odd.
 pub(crate) const MODE_FUTEX: u64 = 1;
@@ -53,6 +53,41 @@ pub(crate) fn published() {
     }
 }
 
+/// So many fences are made before it is worth asking for the asymmetric one.
+const ENOUGH: u32 = 256;
+
+/// How a half that publishes much keeps the order of its publishing and its look at the arm.
+///
+/// *Lean*: both processes take part in the asymmetric fence. Then the half makes no fence at all;
+/// the sleeper calls for one on all processors, after its arm and before its second look. That is
+/// sound for every sleeper that reads both flags after its arm: a half knew of both before it left
+/// out its first fence.
+#[derive(Debug, Default)]
+pub(crate) struct Order {
+    lean: bool,
+    fenced: u32,
+}
+
+impl Order {
+    /// Between publishing and the looks at the news and at the arm. True = so many fences were made
+    /// that the caller should see whether the pair can do without.
+    #[inline]
+    pub(crate) fn published(&mut self) -> bool {
+        if self.lean {
+            compiler_fence();
+            return false;
+        }
+        published();
+        self.fenced = self.fenced.wrapping_add(1);
+        self.fenced % ENOUGH == 0
+    }
+
+    /// What both regions say now.
+    pub(crate) fn agree(&mut self, lean: bool) {
+        self.lean = lean;
+    }
+}
+
 /// Changes the bell that the sleeper's kernel call compares. Threads of both halves may ring.
 pub(crate) fn change(bell: &AtomicU32) {
     if !cfg!(twocan_mutant = "no-bell") {
@@ -64,7 +99,9 @@ pub(crate) fn change(bell: &AtomicU32) {
 
 /// Says to this end's own halves that something changed which they must know. The caller wakes who
 /// sleeps on `local` afterwards.
-pub(crate) fn tell(news: &AtomicU64, local: &AtomicU32) {
+///
+/// `drain` is the asymmetric fence if this end takes part in it.
+pub(crate) fn tell(news: &AtomicU64, local: &AtomicU32, drain: impl FnOnce()) {
     if cfg!(twocan_mutant = "local-before-news") {
         // SYNC local-word: too early, for a test.
         local.fetch_add(1, Ordering::Release);
@@ -73,8 +110,9 @@ pub(crate) fn tell(news: &AtomicU64, local: &AtomicU32) {
     news.fetch_add(1, Ordering::Release);
     // A half that publishes looks at the news behind its own fence: either it sees this, or what it
     // published is seen by whoever learns of the session from what the caller does next (WELCOME,
-    // or a look at the peer's arms).
+    // or a look at the peer's arms). A lean half makes no fence of its own: it is given one here.
     full_fence();
+    drain();
     if !cfg!(any(twocan_mutant = "local-before-news", twocan_mutant = "no-local")) {
         // SYNC local-word: pairs with `read`. The flag (news) first, then the word, then the wake.
         local.fetch_add(1, Ordering::Release);

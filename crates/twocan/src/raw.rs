@@ -173,6 +173,19 @@ pub(crate) unsafe fn copy_in(from: &[u8], to: *mut u8) {
     }
 }
 
+/// Says that the line of `word` will be written soon, so that it is here alone by then. Nothing but
+/// a hint.
+#[inline]
+pub(crate) fn expect_write(word: &AtomicU64) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch changes nothing and cannot fault.
+    unsafe {
+        std::arch::asm!("prefetchw [{0}]", in(reg) word, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = word;
+}
+
 /// A full fence: every store before it is seen by others before any load after it reads.
 ///
 /// On x86-64 a locked instruction orders as MFENCE does (Intel SDM volume 3, 9.2.2; AMD APM volume

@@ -163,6 +163,12 @@ impl OwnRegion {
         }
     }
 
+    /// A record will be written at `position` soon.
+    #[inline]
+    pub(crate) fn expect_write(&self, position: u64) {
+        raw::expect_write(self.word((position & (self.region.shape.capacity - 1)) as usize));
+    }
+
     /// Touches all of it now. The memory is there already, so nothing can fail that matters.
     pub(crate) fn populate(&self) {
         let _ = self.region.mapping.populate(0, self.region.mapping.len(), true);

@@ -1,7 +1,7 @@
 //! Looking again and again for a while before sleeping: waking costs microseconds, not having slept
 //! a fraction.
 
-use crate::sync::spin_loop;
+use crate::sync::{full_fence, spin_loop};
 use crate::sys::thread;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -39,6 +39,9 @@ pub(crate) enum Pace {
 /// Pauses between two looks at a stream; a pause takes 3 to 60 ns, depending on the processor.
 const SELDOM: u32 = 64;
 
+/// Pauses that a peer gets to read a question before the first look for its answer.
+const HEAD_START: u32 = 1;
+
 /// One half's way of spinning.
 #[derive(Debug)]
 pub(crate) struct Spinner {
@@ -55,6 +58,15 @@ impl Spinner {
             Spin::Never => false,
         };
         Spinner { spin, looks }
+    }
+
+    /// Lets what was stored become visible, and the one who waits for it begin.
+    #[inline]
+    pub(crate) fn let_go(&self) {
+        if self.looks {
+            full_fence();
+            (0..HEAD_START).for_each(|_| spin_loop());
+        }
     }
 
     /// The first looks for an answer, in line with the call that waits for it; true = there is

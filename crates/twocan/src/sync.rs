@@ -11,6 +11,13 @@ pub(crate) use loom::hint::spin_loop;
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
+/// Keeps the compiler from moving accesses over it; the processor may.
+#[inline]
+pub(crate) fn compiler_fence() {
+    // SYNC armed: the sleeper's call for a fence on all processors makes a full one of it.
+    core::sync::atomic::compiler_fence(Ordering::SeqCst);
+}
+
 /// The full fence of the wake handshake: the strongest there is, as cheap as the processor has it.
 #[cfg(not(loom))]
 pub(crate) use crate::raw::full_fence;

@@ -5,6 +5,7 @@ mod all;
 pub use all::wait_all;
 
 use crate::sync::{Ordering, fence};
+use crate::sys;
 use crate::sys::futex::{self, Word};
 use crate::until::Gone;
 use crate::{Cancel, Error, ErrorKind, Result, Until};
@@ -51,6 +52,11 @@ pub trait Source {
     /// nobody else can take away.
     fn snapshot(&self, begun: u64) -> Option<u64> {
         self.ready(begun).then_some(0)
+    }
+    /// Do those who would end this sleep leave their fence to the sleeper? Asked after `prepare` and
+    /// a full fence; if so, the caller calls for a fence on all processors before it looks.
+    fn leans(&self) -> bool {
+        false
     }
     /// Undoes `prepare`. Called once for each `prepare`.
     fn disarm(&self) {}
@@ -150,6 +156,9 @@ fn sleep_until<T>(
         // is armed, fenced, and looked whether something was published. One of the two sees the
         // other.
         fence(Ordering::SeqCst);
+        if objects.iter().any(|object| object.leans()) {
+            sys::fence::everywhere();
+        }
         if let Some(found) = look() {
             return Ok(Some(found));
         }

@@ -36,6 +36,9 @@ impl Source for Receiver {
     fn ready(&self, _: u64) -> bool {
         self.is_ready()
     }
+    fn leans(&self) -> bool {
+        self.owner().leans(Half::Receiver)
+    }
     fn disarm(&self) {
         self.owner().disarm(Half::Receiver);
     }
@@ -67,6 +70,9 @@ impl Source for Room<'_> {
     fn ready(&self, _: u64) -> bool {
         self.sender.has_room_now(self.len) || self.sender.has_unreported_departure()
     }
+    fn leans(&self) -> bool {
+        self.sender.owner().leans(Half::Sender)
+    }
     fn disarm(&self) {
         self.sender.owner().disarm(Half::Sender);
     }
@@ -97,6 +103,9 @@ impl Source for Acknowledged<'_> {
     }
     fn ready(&self, _: u64) -> bool {
         self.sender.is_acknowledged(self.seq)
+    }
+    fn leans(&self) -> bool {
+        self.sender.owner().leans(Half::Sender)
     }
     fn disarm(&self) {
         self.sender.owner().disarm(Half::Sender);

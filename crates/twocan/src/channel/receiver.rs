@@ -8,10 +8,10 @@ use search::{Event, departed};
 
 use super::delivery::{Delivery, Found};
 use super::{ByteReader, Incoming, Message, PeerChange, Seq, Spin};
-use crate::park::Woken;
+use crate::park::{Order, Woken};
 use crate::ring::Consumer;
 use crate::session::{Departed, Owner, RxView};
-use crate::spin::Spinner;
+use crate::spin::{Pace, Spinner};
 use crate::sync::AtomicU64;
 use crate::sys::futex;
 use crate::{PeerInfo, RecvError, Until};
@@ -40,6 +40,9 @@ pub struct Receiver {
     /// A long message that is whole but not handed out for good (its delivery was dropped).
     held: Option<Held>,
     woken: Woken,
+    order: Order,
+    /// Sleeps at once: then a fence on all processors would cost more than those it saves.
+    sleepy: bool,
     /// Generation whose arrival, whose end of sending was reported last.
     joined: u32,
     finished: u32,
@@ -49,6 +52,10 @@ pub struct Receiver {
     /// How far this end had sent when this half waited last: if no further by now, what comes is no
     /// answer.
     said: u64,
+    /// What this wait is for.
+    pace: Pace,
+    /// How many answers in turn were there at the first look.
+    prompt: u8,
     words: Vec<futex::Word>,
     /// Still part of a `Channel`: then both halves go together.
     attached: bool,
@@ -91,11 +98,15 @@ impl Receiver {
             assembly: None,
             held: None,
             woken: Woken::default(),
+            order: Order::default(),
+            sleepy: spin == Spin::Never,
             joined: 0,
             finished: 0,
             departed: None,
             spinner: Spinner::new(spin),
             said: 0,
+            pace: Pace::Stream,
+            prompt: 0,
             words: Vec::new(),
             attached: true,
         }
@@ -218,6 +229,7 @@ impl Receiver {
     ) -> Result<Incoming, RecvError> {
         let until = until.into();
         self.enter()?;
+        self.await_answer();
         loop {
             return match self.search(&until, true) {
                 Ok(None) => continue,

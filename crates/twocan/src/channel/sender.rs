@@ -7,7 +7,7 @@ pub(super) use credit::peer_credit;
 use super::conditions::{Acknowledged, PeerChange, Room};
 use super::{ByteWriter, Loan, Seq, Spin};
 use crate::layout::{END_FINISHED, Kind, LINE};
-use crate::park::Woken;
+use crate::park::{Order, Woken};
 use crate::ring::{Consumer, Memory, Peek, Producer, reached};
 use crate::session::{Owner, TxView};
 use crate::spin::Spinner;
@@ -28,6 +28,9 @@ pub struct Sender {
     news: u64,
     view: TxView,
     woken: Woken,
+    order: Order,
+    /// Sleeps at once: then a fence on all processors would cost more than those it saves.
+    sleepy: bool,
     last: Option<Seq>,
     /// Behind the last message that was accepted (or may have been: `OutcomeUnknown`).
     last_end: u64,
@@ -52,6 +55,8 @@ impl Sender {
             news: 0,
             view: TxView::default(),
             woken: Woken::default(),
+            order: Order::default(),
+            sleepy: spin == Spin::Never,
             last: None,
             last_end: shape.start,
             discarded: None,

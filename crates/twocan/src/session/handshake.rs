@@ -50,6 +50,7 @@ impl End {
             moved |= self.accept(state, now);
             moved |= self.check_pending(state, now);
             moved |= self.answer(state);
+            moved |= self.check_lean(state);
             if !moved {
                 let silent = state.pending.iter().filter(|p| p.hello.is_none());
                 let silent = silent.filter(|_| !state.nameless).map(|p| p.since + HELLO_LIMIT);

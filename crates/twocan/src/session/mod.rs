@@ -23,8 +23,8 @@ use crate::region::{OwnRegion, PeerRegion};
 use crate::ring::Memory;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::socket::{Connection, Process};
-use crate::sys::{fork, futex};
-use state::State;
+use crate::sys::{fence, fork, futex};
+use state::{Lean, State};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use watcher::Watcher;
 use wire::Card;
@@ -118,6 +118,49 @@ impl End {
     pub(crate) fn rx_view(&self) -> (u64, RxView) {
         let state = self.lock();
         (self.news(), state.rx_view())
+    }
+
+    /// A half of this end has made many fences: could both sides do without?
+    #[cold]
+    pub(crate) fn ask_lean(&self) {
+        let mut state = self.lock();
+        if state.lean == Lean::No {
+            state.lean = Lean::Asked;
+            drop(state);
+            self.watcher.want_fence(self);
+        }
+    }
+
+    /// Takes part from now on, if it was asked for and the process is registered. True = changed.
+    fn check_lean(&self, state: &mut State) -> bool {
+        if state.lean != Lean::Asked || !self.watcher.has_fence() {
+            return false;
+        }
+        state.lean = Lean::Yes;
+        // SYNC asym: pairs with `is_lean` and with the peer's.
+        self.own.header().asym.store(1, Ordering::Release);
+        self.tell();
+        true
+    }
+
+    /// Does this end take part in the asymmetric fence?
+    fn is_lean(&self) -> bool {
+        // SYNC asym
+        self.own.header().asym.load(Ordering::Acquire) != 0
+    }
+
+    /// Do halves of the peer leave their fence to the sleeper? Asked after arming and a full fence.
+    pub(crate) fn leans(&self, half: Half) -> bool {
+        !cfg!(twocan_mutant = "no-membarrier")
+            && self.is_lean()
+            && self.sleepers(half).kept.iter().any(|peer| takes_part(peer))
+    }
+
+    /// After arming, before the look: the fence that halves of the peer may have left out.
+    pub(crate) fn fence_for_peer(&self, half: Half) {
+        if self.leans(half) {
+            fence::everywhere();
+        }
     }
 
     pub(crate) fn peer(&self) -> Option<PeerInfo> {
@@ -291,7 +334,11 @@ impl End {
 
     /// Announces a change of the state to this end's halves. Called under the lock.
     fn tell(&self) {
-        park::tell(&self.news, &self.local);
+        park::tell(&self.news, &self.local, || {
+            if self.is_lean() && !cfg!(twocan_mutant = "no-drain") {
+                fence::everywhere();
+            }
+        });
         futex::wake_all_local(&self.local);
     }
 
@@ -400,6 +447,12 @@ impl End {
     fn token(&self) -> u64 {
         self as *const End as u64
     }
+}
+
+/// Does the owner of this region take part in the asymmetric fence?
+pub(crate) fn takes_part(peer: &PeerRegion) -> bool {
+    // SYNC asym: pairs with `check_lean`.
+    peer.header().asym.load(Ordering::Acquire) != 0
 }
 
 /// Held by the halves. The last to go says goodbye, unless its thread is panicking: then the peer

@@ -119,12 +119,22 @@ impl Pending {
     }
 }
 
+/// Does this end take part in the asymmetric fence?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lean {
+    No,
+    /// A half asked; the process is not registered yet, or never can be.
+    Asked,
+    Yes,
+}
+
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) closed: bool,
     /// Without a name nobody can come after the first peer.
     pub(crate) nameless: bool,
     pub(crate) receives: bool,
+    pub(crate) lean: Lean,
     /// Touch the memory of regions when they come.
     pub(crate) prefault: bool,
     pub(crate) seat: Option<Seat>,
@@ -172,6 +182,8 @@ pub(crate) struct TxView {
     pub(crate) alone_for_ever: bool,
     /// Regions of predecessors were still unread.
     pub(crate) predecessors: bool,
+    /// This end takes part in the asymmetric fence.
+    pub(crate) lean: bool,
 }
 
 /// The region that the receiving half reads.
@@ -193,6 +205,8 @@ pub(crate) struct RxView {
     pub(crate) live: Option<Arc<PeerRegion>>,
     pub(crate) departure: Option<(u64, Departed)>,
     pub(crate) alone_for_ever: bool,
+    /// This end takes part in the asymmetric fence.
+    pub(crate) lean: bool,
 }
 
 impl State {
@@ -201,6 +215,7 @@ impl State {
             closed: false,
             nameless: false,
             receives: wanted.receives(),
+            lean: Lean::No,
             prefault: wanted.prefault,
             seat: None,
             connecting: None,
@@ -241,6 +256,7 @@ impl State {
             departed: self.departed.clone(),
             alone_for_ever: self.alone_for_ever(),
             predecessors: !self.outbox.is_empty(),
+            lean: self.lean == Lean::Yes,
         }
     }
 
@@ -257,6 +273,7 @@ impl State {
             live: self.session.as_ref().map(|s| s.region.clone()),
             departure: self.departure,
             alone_for_ever: self.alone_for_ever(),
+            lean: self.lean == Lean::Yes,
         }
     }
 

@@ -5,9 +5,10 @@ use super::seat::Seat;
 use super::{End, Owner};
 use crate::error::{Error, Result};
 use crate::sys::fd::Fd;
+use crate::sync::{AtomicU32, Ordering};
 use crate::sys::poller::Poller;
 use crate::sys::watch::Names;
-use crate::sys::{fork, thread};
+use crate::sys::{fence, fork, thread};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
@@ -26,8 +27,14 @@ pub(crate) struct Watcher {
     named: Mutex<HashMap<i32, u64>>,
     /// Ends that asked to be looked at.
     asked: Mutex<Vec<u64>>,
+    /// Is the process registered for the asymmetric fence?
+    fence: AtomicU32,
     fork: u32,
 }
+
+const FENCE_UNASKED: u32 = 0;
+const FENCE_COMES: u32 = 1;
+const FENCE_THERE: u32 = 2;
 
 /// The watcher of this process; a forked child makes its own and leaves the old one alone.
 static CURRENT: Mutex<Option<Arc<Watcher>>> = Mutex::new(None);
@@ -49,6 +56,7 @@ impl Watcher {
             names: Names::new().ok(),
             named: Mutex::new(HashMap::new()),
             asked: Mutex::new(Vec::new()),
+            fence: AtomicU32::new(FENCE_UNASKED),
             fork: fork::generation(),
         });
         if let Some(names) = &watcher.names {
@@ -106,6 +114,38 @@ impl Watcher {
     pub(super) fn look_at(&self, end: &End) {
         unpoisoned(&self.asked).push(end.token());
         self.poller.poke();
+    }
+
+    /// Registers the process for the asymmetric fence unless that has begun, and lets the ends look
+    /// when it is done. On a thread of its own, for these milliseconds: newcomers do not wait.
+    pub(super) fn want_fence(self: &Arc<Self>, end: &End) {
+        // SYNC fence-there: pairs with the store below. Whoever asks before that store is among the
+        // ends that are looked at after it.
+        match self.fence.fetch_max(FENCE_COMES, Ordering::AcqRel) {
+            FENCE_UNASKED => {}
+            FENCE_COMES => return,
+            _ => return self.look_at(end),
+        }
+        let watcher = self.clone();
+        let register = move || {
+            if fence::register() {
+                // SYNC fence-there
+                watcher.fence.store(FENCE_THERE, Ordering::Release);
+                let ends: Vec<u64> = unpoisoned(&watcher.ends).keys().copied().collect();
+                unpoisoned(&watcher.asked).extend(ends);
+                watcher.poller.poke();
+            }
+        };
+        let builder = std::thread::Builder::new().name("twocan-fence".into());
+        if let Err(e) = thread::without_signals(|| builder.spawn(register)) {
+            crate::note!("no thread to register for the asymmetric fence: {e}");
+        }
+    }
+
+    /// Is the process registered for the asymmetric fence?
+    pub(super) fn has_fence(&self) -> bool {
+        // SYNC fence-there
+        self.fence.load(Ordering::Acquire) == FENCE_THERE
     }
 
     fn run(&self) {

@@ -16,6 +16,11 @@
 //! `fork` -- a handle made before a fork belongs to the parent.
 //!   - `generation()` differs between a process and its forked children. (Windows: always 0.)
 //!
+//! `fence` -- the asymmetric fence.
+//!   - After `register` (true), a call of `everywhere` in any process that runs this code orders
+//!     the threads of this process as if each had made a full fence at some moment during the call.
+//!     False: not here; then nobody relies on it. May take milliseconds.
+//!
 //! `fd` -- owned descriptors (Windows: handles).
 //!   - `Fd::make` and `make_all`: closed in forked children before they run any code, closed on
 //!     exec. `inheritable`: neither.

@@ -7,7 +7,7 @@ use crate::error::Violation;
 use crate::layout::{FIRST_HEAD, Kind};
 use crate::region::PeerRegion;
 use crate::ring::{Consumer, Memory, Peek, Record, reached};
-use crate::session::{Departed, Front};
+use crate::session::{Departed, Front, takes_part};
 use crate::sync::Ordering;
 use crate::until::Gone;
 use crate::{PeerInfo, RecvError, Until};
@@ -27,15 +27,19 @@ impl Receiver {
     #[inline]
     pub(super) fn find<'c>(&mut self, until: impl Into<Until<'c>>) -> Result<Found, RecvError> {
         self.enter()?;
+        let answer = self.await_answer();
         let mut given = Some(until);
         let mut limit = None;
         loop {
             if let Some(record) = self.at_hand() {
+                if answer {
+                    self.answered(given.is_some());
+                }
                 return Ok(Found::Record(record));
             }
             if let Some(until) = given.take() {
                 let until = limit.insert(until.into());
-                if until.gone().is_none() && self.glance() {
+                if answer && until.gone().is_none() && self.glance() {
                     continue;
                 }
             }
@@ -314,6 +318,7 @@ impl Receiver {
         if !same {
             self.woken.forget();
         }
+        self.order.agree(view.lean && view.live.as_ref().is_some_and(|peer| takes_part(peer)));
         self.news = news;
         self.view = view;
         let Some(front) = self.view.inbox.first() else { return };

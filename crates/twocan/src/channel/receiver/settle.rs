@@ -7,11 +7,14 @@ use crate::Until;
 use crate::layout::{END_FINISHED, END_REASON, Kind};
 use crate::park::{self, Woken};
 use crate::ring::{Consumer, Memory, Peek, Record, reached};
-use crate::session::{Front, Half, Owner};
+use crate::session::{Front, Half, Owner, takes_part};
 use crate::spin::Pace;
 use crate::sync::Ordering;
 use crate::sys::futex;
 use std::sync::Arc;
+
+/// So many answers in turn that were there at the first look: they do not wait for the question.
+const PROMPT: u8 = 16;
 
 impl Receiver {
     #[inline]
@@ -97,14 +100,28 @@ impl Receiver {
     #[inline]
     pub(super) fn acknowledge(&mut self, position: u64, number: u64) {
         self.store_progress(position, number);
-        park::published();
+        if self.order.published() {
+            self.slim();
+        }
         if self.owner.news() != self.news {
             self.refresh();
+            // Whoever came may make no fence on our behalf.
+            park::published();
         }
         if let (Some(live), Some(front)) = (&self.view.live, self.view.inbox.first()) {
             if Arc::ptr_eq(live, &front.region) {
                 self.owner.wake_sender(live, &mut self.woken);
             }
+        }
+    }
+
+    /// Many fences were made: asks for the asymmetric one, or sees whether the peer is in by now.
+    #[cold]
+    fn slim(&mut self) {
+        if self.view.lean {
+            self.order.agree(self.view.live.as_ref().is_some_and(|peer| takes_part(peer)));
+        } else if !self.sleepy {
+            self.owner.ask_lean();
         }
     }
 
@@ -194,28 +211,42 @@ impl Receiver {
             && end & !END_REASON == position
     }
 
-    /// The first looks for the answer to what this end has sent since it waited last, before
-    /// anything else there is to know: true = something is there.
+    /// Is an answer to be expected, to something this end has sent since it received last? Then it
+    /// lets the question leave before the first look: a look takes the line in which the answer
+    /// will come away from the peer, who would have to fetch it back before it can write.
     #[inline]
-    pub(super) fn glance(&mut self) -> bool {
+    pub(super) fn await_answer(&mut self) -> bool {
         let said = self.owner.own.head();
-        let Some(front) = self.view.inbox.first() else { return false };
         if said == self.said || self.view.live.is_none() || self.held.is_some() {
+            self.pace = Pace::Stream;
             return false;
         }
+        self.said = said;
+        self.pace = Pace::Answer;
+        if self.prompt < PROMPT {
+            self.spinner.let_go();
+        }
+        true
+    }
+
+    /// The answer came; `at_once` = at the first look. Its answer will be written soon.
+    #[inline]
+    pub(super) fn answered(&mut self, at_once: bool) {
+        self.prompt = if at_once { self.prompt.saturating_add(1) } else { 0 };
+        self.owner.own.expect_write(self.said);
+    }
+
+    /// The first looks for an answer, before anything else there is to know: true = something is
+    /// there.
+    #[inline]
+    pub(super) fn glance(&mut self) -> bool {
+        let Some(front) = self.view.inbox.first() else { return false };
         let owner = &**self.owner;
         let (region, ring, news) = (&*front.region, &self.ring, self.news);
-        let found = self.spinner.glance(|| ring.ready(region) || owner.news() != news);
-        if found {
-            self.said = said;
-        }
-        found
+        self.spinner.glance(|| ring.ready(region) || owner.news() != news)
     }
 
     pub(super) fn pause(&mut self, until: &Until<'_>) {
-        let said = self.owner.own.head();
-        let pace = if said == self.said { Pace::Stream } else { Pace::Answer };
-        self.said = said;
         let look = |rx: &Receiver| {
             if rx.owner.news() != rx.news {
                 return true;
@@ -227,13 +258,14 @@ impl Receiver {
             rx.owner.news() != rx.news
                 || rx.front().is_some_and(|front| rx.ring.ready(&*front.region))
         };
-        if self.view.live.is_some() && self.spinner.spin(|| spin(self), pace) {
+        if self.view.live.is_some() && self.spinner.spin(|| spin(self), self.pace) {
             return;
         }
         let mut words = std::mem::take(&mut self.words);
         words.clear();
         self.owner.prepare(Half::Receiver, self.view.live.as_ref(), &mut words);
         until.cancel().into_iter().for_each(|c| words.push(futex::Word::local(c.word(), 0)));
+        self.owner.fence_for_peer(Half::Receiver);
         park::sleep_unless(
             || look(self),
             || {

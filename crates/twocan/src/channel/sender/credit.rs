@@ -7,7 +7,7 @@ use crate::layout::Kind;
 use crate::park::{self};
 use crate::region::{OwnRegion, PeerRegion};
 use crate::ring::{Memory, Producer, Slot, reached};
-use crate::session::{Departed, Half, TxView};
+use crate::session::{Departed, Half, TxView, takes_part};
 use crate::spin::Pace;
 use crate::sync::Ordering;
 use crate::sys::futex;
@@ -62,12 +62,26 @@ impl Sender {
     /// After publishing: the fence, and the wake if somebody sleeps.
     #[inline]
     pub(in crate::channel) fn announce(&mut self) {
-        park::published();
+        if self.order.published() {
+            self.slim();
+        }
         if self.owner.news() != self.news {
             self.refresh();
+            // Whoever came may make no fence on our behalf.
+            park::published();
         }
         if let Some(peer) = &self.view.peer {
             self.owner.wake_receiver(peer, &mut self.woken);
+        }
+    }
+
+    /// Many fences were made: asks for the asymmetric one, or sees whether the peer is in by now.
+    #[cold]
+    fn slim(&mut self) {
+        if self.view.lean {
+            self.order.agree(self.view.peer.as_ref().is_some_and(|peer| takes_part(peer)));
+        } else if !self.sleepy {
+            self.owner.ask_lean();
         }
     }
 
@@ -83,6 +97,7 @@ impl Sender {
         }
         // SYNC closed-rx
         self.deaf = view.peer.as_ref().is_some_and(is_deaf);
+        self.order.agree(view.lean && view.peer.as_ref().is_some_and(|peer| takes_part(peer)));
         self.news = news;
         self.view = view;
     }
@@ -323,6 +338,7 @@ impl Sender {
         words.clear();
         self.owner.prepare(Half::Sender, peer.as_ref(), &mut words);
         until.cancel().into_iter().for_each(|c| words.push(futex::Word::local(c.word(), 0)));
+        self.owner.fence_for_peer(Half::Sender);
         park::sleep_unless(
             || look(self),
             || {

@@ -2,6 +2,7 @@
 pub(crate) mod closer;
 pub(crate) mod dir;
 pub(crate) mod fd;
+pub(crate) mod fence;
 pub(crate) mod files;
 pub(crate) mod fork;
 pub(crate) mod futex;
