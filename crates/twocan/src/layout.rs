@@ -184,7 +184,7 @@ pub(crate) const fn stamp(position: u64) -> u64 {
 
 /// Bytes that a record with a payload of `len` bytes takes in the ring.
 pub(crate) const fn record_size(len: usize) -> usize {
-    (RECORD_HEAD + len).next_multiple_of(LINE)
+    (RECORD_HEAD + len + LINE - 1) & !(LINE - 1)
 }
 
 /// The longest payload of one record in a ring of `capacity` bytes: a quarter of the ring, so that

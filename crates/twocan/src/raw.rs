@@ -32,24 +32,93 @@ pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
             }
         };
     }
+    if len >= 16 {
+        if len <= SMALL {
+            // SAFETY: the caller vouches for both ranges; at least 16 bytes, as the last step
+            // wants.
+            unsafe { blocks(from, to, len) };
+        } else {
+            // SAFETY: the caller vouches for both ranges.
+            unsafe { large(from, to, len) };
+        }
+        return;
+    }
     match len {
         8 => one!(reg, "qword", ""),
         4 => one!(reg, "dword", ":e"),
         2 => one!(reg, "word", ":x"),
         1 => one!(reg_byte, "byte", ""),
-        _ => {
-            // SAFETY: the caller vouches for both ranges; the direction flag is clear by the
-            // calling convention.
-            unsafe {
-                asm!(
-                    "rep movsb",
-                    inout("rcx") len => _,
-                    inout("rsi") from => _,
-                    inout("rdi") to => _,
-                    options(nostack, preserves_flags)
-                );
-            }
-        }
+        // SAFETY: the caller vouches for both ranges; the two halves overlap and cover it.
+        9..16 => unsafe {
+            copy(from, to, 8);
+            copy(from.add(len - 8), to.add(len - 8), 8);
+        },
+        // SAFETY: as above.
+        5..8 => unsafe {
+            copy(from, to, 4);
+            copy(from.add(len - 4), to.add(len - 4), 4);
+        },
+        // SAFETY: as above.
+        3 => unsafe {
+            copy(from, to, 2);
+            copy(from.add(2), to.add(2), 1);
+        },
+        _ => {}
+    }
+}
+
+/// Up to here 16 bytes at a time cost no more than a call.
+#[cfg(target_arch = "x86_64")]
+const SMALL: usize = 256;
+
+/// Copies 16 bytes and more, 16 at a time; the last 16 may overlap those before.
+///
+/// # Safety
+/// As [`copy`], and `len` is at least 16.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+unsafe fn blocks(from: *const u8, to: *mut u8, len: usize) {
+    // SAFETY: the caller vouches for both ranges; `at` runs from 0 in steps of 16 while 16 bytes
+    // are left, then the last 16.
+    unsafe {
+        std::arch::asm!(
+            "2:",
+            "movups {block}, [{from} + {at}]",
+            "movups [{to} + {at}], {block}",
+            "add {at}, 16",
+            "cmp {at}, {last}",
+            "jb 2b",
+            "movups {block}, [{from} + {last}]",
+            "movups [{to} + {last}], {block}",
+            from = in(reg) from,
+            to = in(reg) to,
+            last = in(reg) len - 16,
+            at = inout(reg) 0usize => _,
+            block = out(xmm_reg) _,
+            options(nostack)
+        );
+    }
+}
+
+/// The C library's copy, where the compiler cannot look: the fastest there is for many bytes, and
+/// whatever it reads twice is only copied twice.
+///
+/// # Safety
+/// As [`copy`].
+#[cfg(target_arch = "x86_64")]
+#[inline(never)]
+unsafe fn large(from: *const u8, to: *mut u8, len: usize) {
+    // SAFETY: the caller vouches for both ranges; the arguments lie where the C calling convention
+    // wants them, and what a call may change is declared.
+    unsafe {
+        std::arch::asm!(
+            "call {memcpy}",
+            memcpy = sym libc::memcpy,
+            inout("rdi") to => _,
+            inout("rsi") from => _,
+            inout("rdx") len => _,
+            clobber_abi("C"),
+        );
     }
 }
 
@@ -113,64 +182,25 @@ pub(crate) unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
     }
 }
 
-/// Up to here the word-by-word copy costs no more than a string instruction takes to start.
-const SMALL: usize = 256;
-
 /// Copies out of memory that another process may be writing: then the result is a mixture of old
 /// and new bytes.
 ///
 /// # Safety
-/// `from` is readable for `to.len()` bytes and does not overlap `to`. The compiler sees neither a
-/// reference nor a plain access to the shared side: small copies are relaxed atomics, large ones
-/// one opaque string instruction.
+/// `from` is readable for `to.len()` bytes and does not overlap `to`.
 #[inline]
 pub(crate) unsafe fn copy_out(from: *const u8, to: &mut [u8]) {
-    if to.len() > SMALL && cfg!(target_arch = "x86_64") {
-        // SAFETY: the caller's promise for `from`; `to` is an exclusive slice.
-        return unsafe { copy(from, to.as_mut_ptr(), to.len()) };
-    }
-    if from.addr() % 8 != 0 {
-        for (i, byte) in to.iter_mut().enumerate() {
-            // SAFETY: inside the range that the caller vouches for; a byte is always aligned.
-            *byte = unsafe { (*from.add(i).cast::<AtomicU8>()).load(Ordering::Relaxed) };
-        }
-        return;
-    }
-    let whole = to.len() / 8 * 8;
-    let (words, tail) = to.split_at_mut(whole);
-    for (i, chunk) in words.chunks_exact_mut(8).enumerate() {
-        // SAFETY: inside the range that the caller vouches for, aligned to 8 (checked above).
-        let word = unsafe { (*from.add(i * 8).cast::<AtomicU64>()).load(Ordering::Relaxed) };
-        chunk.copy_from_slice(&word.to_ne_bytes());
-    }
-    for (i, byte) in tail.iter_mut().enumerate() {
-        // SAFETY: as above; a byte is always aligned.
-        *byte = unsafe { (*from.add(whole + i).cast::<AtomicU8>()).load(Ordering::Relaxed) };
-    }
+    // SAFETY: the caller's promise for `from`; `to` is an exclusive slice.
+    unsafe { copy(from, to.as_mut_ptr(), to.len()) };
 }
 
 /// Copies into memory that another process may be reading.
 ///
 /// # Safety
-/// `to` is writable for `from.len()` bytes, aligned to 8, and does not overlap `from`. See
-/// [`copy_out`].
+/// `to` is writable for `from.len()` bytes and does not overlap `from`.
 #[inline]
 pub(crate) unsafe fn copy_in(from: &[u8], to: *mut u8) {
-    if from.len() > SMALL && cfg!(target_arch = "x86_64") {
-        // SAFETY: the caller's promise for `to`; `from` is a slice.
-        return unsafe { copy(from.as_ptr(), to, from.len()) };
-    }
-    debug_assert!(to.addr() % 8 == 0);
-    let whole = from.len() / 8 * 8;
-    for (i, chunk) in from[..whole].chunks_exact(8).enumerate() {
-        let word = u64::from_ne_bytes(chunk.try_into().expect("chunks of 8"));
-        // SAFETY: inside the range that the caller vouches for, aligned to 8.
-        unsafe { (*to.add(i * 8).cast::<AtomicU64>()).store(word, Ordering::Relaxed) };
-    }
-    for (i, byte) in from[whole..].iter().enumerate() {
-        // SAFETY: as above; a byte is always aligned.
-        unsafe { (*to.add(whole + i).cast::<AtomicU8>()).store(*byte, Ordering::Relaxed) };
-    }
+    // SAFETY: the caller's promise for `to`; `from` is a slice.
+    unsafe { copy(from.as_ptr(), to, from.len()) };
 }
 
 /// Says that the line of `word` will be written soon, so that it is here alone by then. Nothing but

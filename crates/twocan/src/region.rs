@@ -81,6 +81,16 @@ impl Region {
         unsafe { &*self.at(at, 8).cast::<AtomicU64>() }
     }
 
+    /// The word `at` (0 or 8) bytes behind the line of `position`.
+    #[inline]
+    fn line_word(&self, position: u64, at: usize) -> &AtomicU64 {
+        debug_assert!(at % 8 == 0 && at < LINE);
+        let line = (position & (self.shape.capacity - 1)) as usize & !(LINE - 1);
+        // SAFETY: the capacity is a power of two and at least a line, so the masked line lies inside
+        // the ring as a whole; aligned, and alive as in `word`.
+        unsafe { &*self.mapping.base().as_ptr().add(RING_AT + line + at).cast::<AtomicU64>() }
+    }
+
     #[inline]
     fn copy_out(&self, at: usize, to: &mut [u8]) {
         // SAFETY: the source range lies inside the mapping (checked by `at`); `to` is ours.
@@ -166,7 +176,7 @@ impl OwnRegion {
     /// A record will be written at `position` soon.
     #[inline]
     pub(crate) fn expect_write(&self, position: u64) {
-        raw::expect_write(self.word((position & (self.region.shape.capacity - 1)) as usize));
+        raw::expect_write(self.region.line_word(position, 0));
     }
 
     /// Touches all of it now. The memory is there already, so nothing can fail that matters.
@@ -248,6 +258,14 @@ impl Memory for OwnRegion {
         self.region.word(at)
     }
     #[inline]
+    fn stamp_at(&self, position: u64) -> &AtomicU64 {
+        self.region.line_word(position, 0)
+    }
+    #[inline]
+    fn head_at(&self, position: u64) -> &AtomicU64 {
+        self.region.line_word(position, 8)
+    }
+    #[inline]
     fn copy_out(&self, at: usize, to: &mut [u8]) {
         self.region.copy_out(at, to);
     }
@@ -264,10 +282,17 @@ impl MemoryMut for OwnRegion {
     #[inline]
     fn head_moves(&self, from: u64, head: u64) {
         let lines = (head.wrapping_sub(from) as usize) / LINE;
-        if lines > 1 {
+        let line = (from & (self.region.shape.capacity - 1)) as usize / LINE;
+        let (word, first) = (&self.boundaries[line / 64], line % 64);
+        if first + lines < 64 {
+            // Only the sending half writes these words: no read-modify-write is needed.
+            let inside = ((1u64 << lines) - 2) << first;
+            let mark = 1 << (first + lines);
+            word.store(word.load(Ordering::Relaxed) & !inside | mark, Ordering::Relaxed);
+        } else {
             self.clear_inside(from, lines);
+            self.mark(head);
         }
-        self.mark(head);
         // SYNC own-head: pairs with the check of a last acknowledgement, by way of the stamp stored
         // after this.
         self.head.store(head, Ordering::Release);
@@ -285,6 +310,14 @@ impl Memory for PeerRegion {
     #[inline]
     fn word(&self, at: usize) -> &AtomicU64 {
         self.0.word(at)
+    }
+    #[inline]
+    fn stamp_at(&self, position: u64) -> &AtomicU64 {
+        self.0.line_word(position, 0)
+    }
+    #[inline]
+    fn head_at(&self, position: u64) -> &AtomicU64 {
+        self.0.line_word(position, 8)
     }
     #[inline]
     fn copy_out(&self, at: usize, to: &mut [u8]) {

@@ -144,6 +144,14 @@ impl Channel {
         until: impl Into<Until<'c>>,
     ) -> Result<Seq, SendError> {
         let message = message.as_ref();
+        if let Some(seq) = self.tx.quick(message) {
+            return Ok(seq);
+        }
+        self.send_slowly(message, until.into())
+    }
+
+    #[inline(never)]
+    fn send_slowly(&mut self, message: &[u8], until: Until<'_>) -> Result<Seq, SendError> {
         if message.len() <= self.tx.max_loan() {
             match self.tx.try_send(message) {
                 Err(SendError::Full) => {}

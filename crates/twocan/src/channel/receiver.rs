@@ -32,6 +32,8 @@ pub struct Receiver {
     view: RxView,
     /// Where we are in the region in front.
     ring: Consumer,
+    /// The longest message of the region in front that comes in one record.
+    longest: u32,
     /// Generation of the region that `ring` reads; 0 = none yet.
     generation: u32,
     /// What was handed out and is to be acknowledged. Shared with waits on `&self`.
@@ -93,6 +95,7 @@ impl Receiver {
             news: 0,
             view: RxView::default(),
             ring: Consumer::new(0, crate::layout::MIN_CAPACITY),
+            longest: 0,
             generation: 0,
             due: Due::default(),
             assembly: None,
@@ -184,7 +187,7 @@ impl Receiver {
         match &found {
             Found::Record(record) => {
                 buffer.resize(record.len, 0);
-                self.copy(record, 0, buffer);
+                self.copy_all(record, buffer);
             }
             Found::Long => {
                 buffer.clear();
@@ -247,10 +250,10 @@ impl Receiver {
     /// Acknowledges what was handed out: a successor will not get it again.
     #[inline]
     pub fn ack(&mut self) {
-        let position = std::mem::take(self.due.position.get_mut());
-        if position == 0 || self.owner.is_forked() {
+        if *self.due.position.get_mut() == 0 || self.owner.is_forked() {
             return;
         }
+        let position = std::mem::take(self.due.position.get_mut());
         let number = std::mem::take(self.due.number.get_mut());
         self.acknowledge(position & !1, number);
     }

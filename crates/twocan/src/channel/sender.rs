@@ -31,7 +31,8 @@ pub struct Sender {
     order: Order,
     /// Sleeps at once: then a fence on all processors would cost more than those it saves.
     sleepy: bool,
-    last: Option<Seq>,
+    /// Position of the last message that was accepted, | 1; 0 = none.
+    last: u64,
     /// Behind the last message that was accepted (or may have been: `OutcomeUnknown`).
     last_end: u64,
     /// What lies before this was discarded by this half: nobody needs to take it any more.
@@ -40,6 +41,9 @@ pub struct Sender {
     reported: u64,
     /// The peer that is attached does not receive.
     deaf: bool,
+    /// What is shorter than this goes the short way: one comparison for the direction, both limits
+    /// and a deaf peer.
+    limit: usize,
     spinner: Spinner,
     words: Vec<futex::Word>,
     /// Still part of a `Channel`: then the goodbye is for both halves at once.
@@ -57,11 +61,12 @@ impl Sender {
             woken: Woken::default(),
             order: Order::default(),
             sleepy: spin == Spin::Never,
-            last: None,
+            last: 0,
             last_end: shape.start,
             discarded: None,
             reported: 0,
             deaf: false,
+            limit: 0,
             spinner: Spinner::new(spin),
             words: Vec::new(),
             attached: true,
@@ -92,6 +97,14 @@ impl Sender {
     #[inline]
     pub fn try_send(&mut self, message: impl AsRef<[u8]>) -> Result<Seq, SendError> {
         let message = message.as_ref();
+        if let Some(seq) = self.quick(message) {
+            return Ok(seq);
+        }
+        self.try_send_slowly(message)
+    }
+
+    #[inline(never)]
+    fn try_send_slowly(&mut self, message: &[u8]) -> Result<Seq, SendError> {
         self.admit(message.len())?;
         if message.len() > self.ring.max_payload() {
             return Err(SendError::TooLarge { max: self.ring.max_payload() });
@@ -127,16 +140,27 @@ impl Sender {
         until: impl Into<Until<'c>>,
     ) -> Result<Seq, SendError> {
         let message = message.as_ref();
+        if let Some(seq) = self.quick(message) {
+            return Ok(seq);
+        }
+        self.send_slowly(message, &until.into())
+    }
+
+    #[inline(never)]
+    pub(super) fn send_slowly(
+        &mut self,
+        message: &[u8],
+        until: &Until<'_>,
+    ) -> Result<Seq, SendError> {
         self.admit(message.len())?;
         if message.len() > self.ring.max_payload() {
-            return self.send_long(message, &until.into());
+            return self.send_long(message, until);
         }
         if let Some(seq) = self.push(message) {
             return Ok(seq);
         }
-        let until = until.into();
         loop {
-            self.wait_for_room(message.len(), &until)?;
+            self.wait_for_room(message.len(), until)?;
             if let Some(seq) = self.push(message) {
                 return Ok(seq);
             }
@@ -153,6 +177,10 @@ impl Sender {
         let mut sent = 0;
         for message in messages {
             let message = message.as_ref();
+            if self.quick_write(message).is_some() {
+                sent += 1;
+                continue;
+            }
             let fits = self.admit(message.len());
             if fits.is_err() || message.len() > self.ring.max_payload() {
                 if sent > 0 {
@@ -235,7 +263,8 @@ impl Sender {
 
     /// The last message that was accepted.
     pub fn sent(&self) -> Option<Seq> {
-        self.last
+        let seq = Seq { region: self.owner.own.shape().id, position: self.last & !1 };
+        (self.last != 0).then_some(seq)
     }
 
     /// How far the other side's application has acknowledged, as far as is known now: every message
@@ -247,7 +276,7 @@ impl Sender {
         }
         let acked = self.credit_now();
         let shape = self.owner.own.shape();
-        let some = self.last.is_some() && acked != shape.start;
+        let some = self.last != 0 && acked != shape.start;
         some.then(|| Seq { region: shape.id, position: acked.wrapping_sub(LINE as u64) })
     }
 

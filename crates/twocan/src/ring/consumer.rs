@@ -3,7 +3,7 @@
 
 use super::Memory;
 use crate::error::Violation;
-use crate::layout::{Kind, RECORD_HEAD, max_payload, record_size, stamp};
+use crate::layout::{Kind, RECORD_HEAD, head_word, max_payload, record_size, stamp};
 use crate::sync::Ordering;
 
 // SYNC payload-published: see `Consumer::ready`.
@@ -62,9 +62,34 @@ impl Consumer {
     /// Has something been published here? One load.
     #[inline]
     pub(crate) fn ready<M: Memory>(&self, memory: &M) -> bool {
-        let at = (self.position & (self.capacity - 1)) as usize;
         // SYNC payload-published
-        memory.word(at).load(PEEK) == stamp(self.position)
+        memory.stamp_at(self.position).load(PEEK) == stamp(self.position)
+    }
+
+    /// The record here, if it is a whole message of at most `longest` bytes, which is no more than
+    /// fits a record. Anything else is for `peek`.
+    #[inline]
+    pub(crate) fn plain<M: Memory>(&self, memory: &M, longest: u32) -> Option<Record> {
+        if !self.ready(memory) {
+            return None;
+        }
+        // One load of kind and length together, and one comparison of both: no other kind comes
+        // within `longest` of it.
+        let word = memory.head_at(self.position).load(Ordering::Relaxed);
+        let len = word.wrapping_sub(head_word(Kind::Data, 0));
+        let at = self.position & (self.capacity - 1);
+        let size = record_size(len as u32 as usize) as u64;
+        let bad = len > u64::from(longest) || at + size > self.capacity;
+        if bad && !cfg!(twocan_mutant = "no-bounds-check") {
+            return None;
+        }
+        Some(Record {
+            kind: Kind::Data,
+            position: self.position,
+            len: len as u32 as usize,
+            payload_at: at as usize + RECORD_HEAD,
+            next: self.position.wrapping_add(size),
+        })
     }
 
     /// Looks at the record here, padding included.
@@ -75,7 +100,7 @@ impl Consumer {
         }
         let at = (self.position & (self.capacity - 1)) as usize;
         // One load of kind and length together; the acquire above orders it.
-        let word = memory.word(at + 8).load(Ordering::Relaxed);
+        let word = memory.head_at(self.position).load(Ordering::Relaxed);
         let len = word as u32 as usize;
         let Some(kind) = Kind::from_bits((word >> 32) as u32) else {
             return Peek::Bad(Violation::BadRecord);

@@ -27,6 +27,16 @@ pub(crate) trait Memory {
     fn capacity(&self) -> usize;
     /// The 8-byte word at `at` (a multiple of 8).
     fn word(&self, at: usize) -> &AtomicU64;
+    /// The stamp word of the record at `position`, which is masked into the ring.
+    #[inline]
+    fn stamp_at(&self, position: u64) -> &AtomicU64 {
+        self.word((position & (self.capacity() as u64 - 1)) as usize)
+    }
+    /// The head word of the record at `position`, which is masked into the ring.
+    #[inline]
+    fn head_at(&self, position: u64) -> &AtomicU64 {
+        self.word((position & (self.capacity() as u64 - 1)) as usize + 8)
+    }
     /// Copies out of the ring. The bytes may change meanwhile if their writer is hostile: then the
     /// copy is a mixture, nothing worse.
     fn copy_out(&self, at: usize, to: &mut [u8]);

@@ -31,13 +31,22 @@ pub(crate) struct Producer {
     /// looked at.
     acked: u64,
     capacity: u64,
-    /// This position's stamp word is known to be 0 (besides `head`'s, which always is).
-    zeroed: Option<u64>,
+    /// A record that ends here or before has room, and does not cross the ring's end.
+    bound: u64,
+    /// This position's stamp word is known to be 0 (besides `head`'s, which always is). `NOWHERE`
+    /// = none.
+    zeroed: u64,
 }
+
+/// No record begins at an odd position.
+const NOWHERE: u64 = 1;
 
 impl Producer {
     pub(crate) fn new(start: u64, capacity: usize) -> Producer {
-        Producer { head: start, acked: start, capacity: capacity as u64, zeroed: None }
+        let capacity = capacity as u64;
+        let mut ring = Producer { head: start, acked: start, capacity, bound: start, zeroed: NOWHERE };
+        ring.set_bound();
+        ring
     }
 
     #[inline]
@@ -64,7 +73,13 @@ impl Producer {
             return false;
         }
         self.acked = acked;
+        self.set_bound();
         true
+    }
+
+    fn set_bound(&mut self) {
+        let to_end = self.capacity - self.offset(self.head) as u64;
+        self.bound = self.head.wrapping_add(to_end.min(self.free()));
     }
 
     #[inline]
@@ -100,15 +115,30 @@ impl Producer {
             }
             self.publish(memory, Kind::Pad, to_end as usize - RECORD_HEAD);
         }
+        self.set_bound();
         if self.free() < size {
             return Err(Full);
         }
         // The payload may be written and then given up: what it covers is no longer known to be
         // zero.
-        if self.zeroed.is_some_and(|z| z.wrapping_sub(self.head) < size) {
-            self.zeroed = None;
+        if self.zeroed.wrapping_sub(self.head) < size {
+            self.zeroed = NOWHERE;
         }
         Ok(Slot { position: self.head, payload_at: self.offset(self.head) + RECORD_HEAD })
+    }
+
+    /// Copies and publishes a whole message, if there is room for it without padding as far as is
+    /// known; otherwise `push` knows more.
+    #[inline]
+    pub(crate) fn push_plain<M: MemoryMut>(&mut self, memory: &M, message: &[u8]) -> Option<u64> {
+        let position = self.head;
+        let room = self.bound.wrapping_sub(position);
+        if room < record_size(message.len()) as u64 || cfg!(twocan_mutant = "publish-first") {
+            return None;
+        }
+        memory.copy_in(self.offset(position) + RECORD_HEAD, message);
+        self.publish(memory, Kind::Data, message.len());
+        Some(position)
     }
 
     /// Reserves, copies and publishes one record made of `parts` one after the other.
@@ -139,15 +169,14 @@ impl Producer {
     pub(crate) fn publish<M: MemoryMut>(&mut self, memory: &M, kind: Kind, len: usize) {
         let position = self.head;
         let next = position.wrapping_add(record_size(len) as u64);
-        if self.zeroed != Some(next) && !cfg!(twocan_mutant = "no-zero-ahead") {
-            memory.word(self.offset(next)).store(0, Ordering::Relaxed);
+        if self.zeroed != next && !cfg!(twocan_mutant = "no-zero-ahead") {
+            memory.stamp_at(next).store(0, Ordering::Relaxed);
         }
-        let at = self.offset(position);
-        memory.word(at + 8).store(head_word(kind, len), Ordering::Relaxed);
+        memory.head_at(position).store(head_word(kind, len), Ordering::Relaxed);
         memory.head_moves(position, next);
         // SYNC payload-published: pairs with Consumer::ready. Everything above (payload, head word,
         // the zero at the next stamp) is seen by whoever sees this stamp.
-        memory.word(at).store(stamp(position), PUBLISH);
+        memory.stamp_at(position).store(stamp(position), PUBLISH);
         self.head = next;
     }
 
@@ -156,11 +185,11 @@ impl Producer {
     #[inline]
     pub(crate) fn zero_ahead<M: MemoryMut>(&mut self, memory: &M, len: usize) {
         let size = record_size(len) as u64;
-        let target = self.head.wrapping_add(size);
-        let inside = self.offset(self.head) as u64 + size < self.capacity;
-        if inside && self.free() >= size && !cfg!(twocan_mutant = "no-zero-ahead") {
-            memory.word(self.offset(target)).store(0, Ordering::Relaxed);
-            self.zeroed = Some(target);
+        // Behind the record there is always one line more than `bound` says.
+        if self.bound.wrapping_sub(self.head) > size && !cfg!(twocan_mutant = "no-zero-ahead") {
+            let target = self.head.wrapping_add(size);
+            memory.stamp_at(target).store(0, Ordering::Relaxed);
+            self.zeroed = target;
         }
     }
 }

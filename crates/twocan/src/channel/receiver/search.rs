@@ -4,7 +4,7 @@
 use super::super::delivery::Found;
 use super::{Assembly, Held, Receiver};
 use crate::error::Violation;
-use crate::layout::{FIRST_HEAD, Kind};
+use crate::layout::{FIRST_HEAD, Kind, max_payload};
 use crate::region::PeerRegion;
 use crate::ring::{Consumer, Memory, Peek, Record, reached};
 use crate::session::{Departed, Front, takes_part};
@@ -87,14 +87,10 @@ impl Receiver {
             return None;
         }
         let region = &self.view.inbox.first()?.region;
-        let Peek::Record(record) = self.ring.peek(&**region) else { return None };
+        let record = self.ring.plain(&**region, self.longest)?;
         // SYNC discard
         let discard = region.header().discard.load(Ordering::Acquire);
-        let plain = record.kind == Kind::Data
-            && discard == 0
-            && record.len as u64 <= self.owner.card.max_message
-            && self.assembly.is_none();
-        if !plain {
+        if discard != 0 || self.assembly.is_some() {
             return None;
         }
         self.joined = self.generation;
@@ -329,6 +325,8 @@ impl Receiver {
         let start = front.read.load(Ordering::Acquire);
         self.generation = front.generation;
         self.ring = Consumer::new(start, front.region.capacity());
+        let longest = max_payload(front.region.capacity()) as u64;
+        self.longest = longest.min(self.owner.card.max_message) as u32;
         // `taken` speaks of the region that `ack` names: cleared before `ack` names another.
         let progress = &self.owner.own.header().progress;
         progress.taken.store(0, Ordering::Release);

@@ -47,6 +47,14 @@ impl Receiver {
         }
     }
 
+    /// Copies a record that was found just now.
+    #[inline]
+    pub(super) fn copy_all(&self, record: &Record, to: &mut [u8]) {
+        if let Some(front) = self.front() {
+            front.region.copy_out(record.payload_at, to);
+        }
+    }
+
     /// The bytes of a record where they lie.
     pub(in crate::channel) fn bytes_of(&self, record: &Record) -> Option<*const [u8]> {
         let front = self.front().filter(|_| !self.owner.is_forked())?;

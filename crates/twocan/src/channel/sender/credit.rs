@@ -37,6 +37,25 @@ impl Sender {
         Ok(())
     }
 
+    /// The short way of a message that has room and about which there is nothing to be said.
+    #[inline]
+    pub(in crate::channel) fn quick(&mut self, message: &[u8]) -> Option<Seq> {
+        let seq = self.quick_write(message)?;
+        self.announce();
+        self.ring.zero_ahead(&self.owner.own, message.len());
+        Some(seq)
+    }
+
+    #[inline]
+    pub(super) fn quick_write(&mut self, message: &[u8]) -> Option<Seq> {
+        let owner = &**self.owner;
+        if message.len() >= self.limit || owner.is_forked() || owner.news() != self.news {
+            return None;
+        }
+        let position = self.ring.push_plain(&owner.own, message)?;
+        Some(self.accepted(position))
+    }
+
     /// One record, published and announced; `None` = no room as far as is known.
     #[inline]
     pub(super) fn push(&mut self, message: &[u8]) -> Option<Seq> {
@@ -52,11 +71,11 @@ impl Sender {
         Some(self.accepted(position))
     }
 
+    #[inline]
     pub(in crate::channel) fn accepted(&mut self, position: u64) -> Seq {
-        let seq = Seq { region: self.owner.own.shape().id, position };
-        self.last = Some(seq);
+        self.last = position | 1;
         self.last_end = self.ring.head();
-        seq
+        Seq { region: self.owner.own.shape().id, position }
     }
 
     /// After publishing: the fence, and the wake if somebody sleeps.
@@ -97,6 +116,9 @@ impl Sender {
         }
         // SYNC closed-rx
         self.deaf = view.peer.as_ref().is_some_and(is_deaf);
+        let admitted = !self.deaf && self.owner.card.direction != Direction::RecvOnly;
+        let longest = (self.ring.max_payload() as u64).min(self.owner.card.max_message) as usize;
+        self.limit = if admitted { longest + 1 } else { 0 };
         self.order.agree(view.lean && view.peer.as_ref().is_some_and(|peer| takes_part(peer)));
         self.news = news;
         self.view = view;
@@ -315,7 +337,7 @@ impl Sender {
             return Err(SendError::Forked);
         }
         let end = self.last_end;
-        if self.last.is_none() || self.discarded.is_some_and(|to| reached(to, end)) {
+        if self.last == 0 || self.discarded.is_some_and(|to| reached(to, end)) {
             return Ok(());
         }
         self.wait_credit(end, &until, false)
