@@ -26,10 +26,14 @@ fn main() {
     let batch = vec![message.clone(); 16];
     match what.as_str() {
         "send" | "recv" | "recv-into" => {
-            (0..count).for_each(|_| drop(a.send(&message).expect("room")));
+            (0..count).for_each(|_| {
+                a.send(&message).expect("room");
+            });
         }
         "batch" => {
-            (0..count / 16).for_each(|_| drop(a.sender().send_batch(&batch).expect("room")));
+            (0..count / 16).for_each(|_| {
+                a.sender().send_batch(&batch).expect("room");
+            });
         }
         other => panic!("what is {other}?"),
     }

@@ -91,6 +91,10 @@ impl Direction {
 }
 
 impl Memory for Direction {
+    type Lines<'a> = &'a Direction;
+    fn lines(&self) -> &Direction {
+        self
+    }
     fn header(&self) -> &Header {
         &self.producers
     }

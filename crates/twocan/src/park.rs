@@ -31,11 +31,17 @@ impl Woken {
     pub(crate) fn sleeper(&mut self, arm: &AtomicU64) -> Option<u64> {
         // SYNC armed: the caller's fence pairs with the one in Arming::arm.
         let value = arm.load(Ordering::Relaxed);
-        if value & 1 == 0 || value == self.last {
+        if value & 1 == 0 {
             return None;
         }
+        self.new_sleep(value)
+    }
+
+    #[cold]
+    fn new_sleep(&mut self, value: u64) -> Option<u64> {
+        let new = value != self.last;
         self.last = value;
-        Some(value & MODE_BITS)
+        new.then_some(value & MODE_BITS)
     }
 
     /// A new session: the new peer's arms count from the beginning again.

@@ -4,9 +4,9 @@
 //! or invent: on x86-64 the copy is one opaque instruction, elsewhere relaxed atomics. A race gives
 //! torn data, nothing worse. 1, 2, 4 and 8 aligned bytes are copied at once.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 #[cfg(not(target_arch = "x86_64"))]
-use std::sync::atomic::{AtomicU16, AtomicU32};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
 
 /// Copies `len` bytes; exactly one side may be shared.
 ///

@@ -4,12 +4,14 @@
 use crate::error::{Result, Violation};
 use crate::layout::*;
 use crate::raw;
-use crate::ring::{Memory, MemoryMut};
+use crate::ring::{Lines, Memory, MemoryMut};
 use crate::sync::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU8;
 use crate::sys::closer::Shy;
 use crate::sys::fd::Fd;
 use crate::sys::memfd;
 use crate::sys::memory::Mapping;
+use std::marker::PhantomData;
 
 /// What one end knows about a region before it reads it: told in the handshake, checked against the
 /// memory.
@@ -48,9 +50,8 @@ pub(crate) struct OwnRegion {
     /// Behind the last record, padding included. Private to the process: the peer finds its way by
     /// the stamps.
     head: AtomicU64,
-    /// One bit for each line of the ring: does a record begin there? Written by the sending half
-    /// alone.
-    boundaries: Box<[AtomicU64]>,
+    /// For each line of the ring: does a record begin there? Written by the sending half alone.
+    begins: Box<[AtomicU8]>,
 }
 
 /// A region of the other seat, or of a predecessor in our own: read-only.
@@ -81,20 +82,41 @@ impl Region {
         unsafe { &*self.at(at, 8).cast::<AtomicU64>() }
     }
 
-    /// The word `at` (0 or 8) bytes behind the line of `position`.
     #[inline]
-    fn line_word(&self, position: u64, at: usize) -> &AtomicU64 {
-        debug_assert!(at % 8 == 0 && at < LINE);
-        let line = (position & (self.shape.capacity - 1)) as usize & !(LINE - 1);
-        // SAFETY: the capacity is a power of two and at least a line, so the masked line lies inside
-        // the ring as a whole; aligned, and alive as in `word`.
-        unsafe { &*self.mapping.base().as_ptr().add(RING_AT + line + at).cast::<AtomicU64>() }
+    fn ring(&self) -> Ring<'_> {
+        // SAFETY: the mapping is RING_AT + capacity bytes long.
+        let base = unsafe { self.mapping.base().as_ptr().add(RING_AT) };
+        Ring { base, mask: self.shape.capacity - LINE as u64, region: PhantomData }
     }
 
     #[inline]
     fn copy_out(&self, at: usize, to: &mut [u8]) {
         // SAFETY: the source range lies inside the mapping (checked by `at`); `to` is ours.
         unsafe { raw::copy_out(self.at(at, to.len()), to) }
+    }
+}
+
+/// The lines of a ring.
+#[derive(Clone, Copy)]
+pub(crate) struct Ring<'a> {
+    base: *mut u8,
+    /// Capacity less a line: takes a position to the line it lies in.
+    mask: u64,
+    region: PhantomData<&'a Region>,
+}
+
+impl<'a> Lines<'a> for Ring<'a> {
+    #[inline]
+    fn stamp(self, position: u64) -> &'a AtomicU64 {
+        // SAFETY: the capacity is a power of two and at least a line, so the masked line lies inside
+        // the ring as a whole; aligned to 64; mapped while the region is borrowed; an atomic may
+        // change under us.
+        unsafe { &*self.base.add((position & self.mask) as usize).cast::<AtomicU64>() }
+    }
+    #[inline]
+    fn head(self, position: u64) -> &'a AtomicU64 {
+        // SAFETY: as above, 8 bytes behind, which is inside the same line.
+        unsafe { &*self.base.add((position & self.mask) as usize + 8).cast::<AtomicU64>() }
     }
 }
 
@@ -113,10 +135,9 @@ impl OwnRegion {
         identity.id.store(id, Ordering::Relaxed);
         identity.capacity.store(shape.capacity, Ordering::Relaxed);
         identity.start.store(shape.start, Ordering::Relaxed);
-        let words = capacity / LINE / 64;
-        let boundaries = (0..words).map(|_| AtomicU64::new(0)).collect();
-        let own = OwnRegion { region, head: AtomicU64::new(shape_start), boundaries };
-        own.mark(shape_start);
+        let begins = (0..capacity / LINE).map(|_| AtomicU8::new(0)).collect();
+        let own = OwnRegion { region, head: AtomicU64::new(shape_start), begins };
+        own.begins[own.line(shape_start)].store(1, Ordering::Relaxed);
         Ok(own)
     }
 
@@ -140,43 +161,18 @@ impl OwnRegion {
     /// acknowledged one to the head. A peer that acknowledges half a record would leave its
     /// successor in the middle of payload.
     pub(crate) fn is_boundary(&self, position: u64) -> bool {
-        let (word, bit) = self.boundary(position);
-        word.load(Ordering::Relaxed) & bit != 0
+        self.begins[self.line(position)].load(Ordering::Relaxed) != 0
     }
 
     #[inline]
-    fn boundary(&self, position: u64) -> (&AtomicU64, u64) {
-        let line = (position & (self.region.shape.capacity - 1)) as usize / LINE;
-        (&self.boundaries[line / 64], 1 << (line % 64))
-    }
-
-    /// Only the sending half writes these words: no read-modify-write is needed.
-    #[inline]
-    fn mark(&self, position: u64) {
-        let (word, bit) = self.boundary(position);
-        word.store(word.load(Ordering::Relaxed) | bit, Ordering::Relaxed);
-    }
-
-    /// No record begins inside the one of `lines` lines at `from`, which does not cross the ring's
-    /// end.
-    #[inline(never)]
-    fn clear_inside(&self, from: u64, lines: usize) {
-        let first = (from & (self.region.shape.capacity - 1)) as usize / LINE;
-        let (mut at, end) = (first + 1, first + lines);
-        while at < end {
-            let stop = end.min((at / 64 + 1) * 64);
-            let ones = stop - at;
-            let mask = if ones == 64 { u64::MAX } else { ((1 << ones) - 1) << (at % 64) };
-            let word = &self.boundaries[at / 64];
-            word.store(word.load(Ordering::Relaxed) & !mask, Ordering::Relaxed);
-            at = stop;
-        }
+    fn line(&self, position: u64) -> usize {
+        (position & (self.region.shape.capacity - 1)) as usize / LINE
     }
 
     /// A record will be written at `position` soon.
     #[inline]
     pub(crate) fn expect_write(&self, position: u64) {
-        raw::expect_write(self.region.line_word(position, 0));
+        raw::expect_write(self.lines().stamp(position));
     }
 
     /// Touches all of it now. The memory is there already, so nothing can fail that matters.
@@ -257,13 +253,10 @@ impl Memory for OwnRegion {
     fn word(&self, at: usize) -> &AtomicU64 {
         self.region.word(at)
     }
+    type Lines<'a> = Ring<'a>;
     #[inline]
-    fn stamp_at(&self, position: u64) -> &AtomicU64 {
-        self.region.line_word(position, 0)
-    }
-    #[inline]
-    fn head_at(&self, position: u64) -> &AtomicU64 {
-        self.region.line_word(position, 8)
+    fn lines(&self) -> Ring<'_> {
+        self.region.ring()
     }
     #[inline]
     fn copy_out(&self, at: usize, to: &mut [u8]) {
@@ -272,27 +265,21 @@ impl Memory for OwnRegion {
 }
 
 impl MemoryMut for OwnRegion {
-    #[inline]
+    #[inline(always)]
     fn copy_in(&self, at: usize, from: &[u8]) {
         // SAFETY: the target range lies inside the mapping (checked by `at`), which is ours to
         // write; payloads and their parts start at multiples of 8; `from` cannot overlap the ring,
         // as no safe reference into it outlives a Loan.
         unsafe { raw::copy_in(from, self.region.at(at, from.len())) }
     }
-    #[inline]
+    #[inline(always)]
     fn head_moves(&self, from: u64, head: u64) {
-        let lines = (head.wrapping_sub(from) as usize) / LINE;
-        let line = (from & (self.region.shape.capacity - 1)) as usize / LINE;
-        let (word, first) = (&self.boundaries[line / 64], line % 64);
-        if first + lines < 64 {
-            // Only the sending half writes these words: no read-modify-write is needed.
-            let inside = ((1u64 << lines) - 2) << first;
-            let mark = 1 << (first + lines);
-            word.store(word.load(Ordering::Relaxed) & !inside | mark, Ordering::Relaxed);
-        } else {
-            self.clear_inside(from, lines);
-            self.mark(head);
+        let first = self.line(from);
+        // A record does not cross the ring's end: what lies inside it is one stretch.
+        for inside in 1..head.wrapping_sub(from) as usize / LINE {
+            self.begins[first + inside].store(0, Ordering::Relaxed);
         }
+        self.begins[self.line(head)].store(1, Ordering::Relaxed);
         // SYNC own-head: pairs with the check of a last acknowledgement, by way of the stamp stored
         // after this.
         self.head.store(head, Ordering::Release);
@@ -311,13 +298,10 @@ impl Memory for PeerRegion {
     fn word(&self, at: usize) -> &AtomicU64 {
         self.0.word(at)
     }
+    type Lines<'a> = Ring<'a>;
     #[inline]
-    fn stamp_at(&self, position: u64) -> &AtomicU64 {
-        self.0.line_word(position, 0)
-    }
-    #[inline]
-    fn head_at(&self, position: u64) -> &AtomicU64 {
-        self.0.line_word(position, 8)
+    fn lines(&self) -> Ring<'_> {
+        self.0.ring()
     }
     #[inline]
     fn copy_out(&self, at: usize, to: &mut [u8]) {

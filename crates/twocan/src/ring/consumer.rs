@@ -1,7 +1,7 @@
 //! The reading side of a ring. Everything it reads was written by somebody who may be hostile: each
 //! word is read once, checked, and then used.
 
-use super::Memory;
+use super::{Lines, Memory};
 use crate::error::Violation;
 use crate::layout::{Kind, RECORD_HEAD, head_word, max_payload, record_size, stamp};
 use crate::sync::Ordering;
@@ -63,7 +63,7 @@ impl Consumer {
     #[inline]
     pub(crate) fn ready<M: Memory>(&self, memory: &M) -> bool {
         // SYNC payload-published
-        memory.stamp_at(self.position).load(PEEK) == stamp(self.position)
+        memory.lines().stamp(self.position).load(PEEK) == stamp(self.position)
     }
 
     /// The record here, if it is a whole message of at most `longest` bytes, which is no more than
@@ -75,7 +75,7 @@ impl Consumer {
         }
         // One load of kind and length together, and one comparison of both: no other kind comes
         // within `longest` of it.
-        let word = memory.head_at(self.position).load(Ordering::Relaxed);
+        let word = memory.lines().head(self.position).load(Ordering::Relaxed);
         let len = word.wrapping_sub(head_word(Kind::Data, 0));
         let at = self.position & (self.capacity - 1);
         let size = record_size(len as u32 as usize) as u64;
@@ -100,7 +100,7 @@ impl Consumer {
         }
         let at = (self.position & (self.capacity - 1)) as usize;
         // One load of kind and length together; the acquire above orders it.
-        let word = memory.head_at(self.position).load(Ordering::Relaxed);
+        let word = memory.lines().head(self.position).load(Ordering::Relaxed);
         let len = word as u32 as usize;
         let Some(kind) = Kind::from_bits((word >> 32) as u32) else {
             return Peek::Bad(Violation::BadRecord);

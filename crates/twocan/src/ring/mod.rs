@@ -27,19 +27,32 @@ pub(crate) trait Memory {
     fn capacity(&self) -> usize;
     /// The 8-byte word at `at` (a multiple of 8).
     fn word(&self, at: usize) -> &AtomicU64;
-    /// The stamp word of the record at `position`, which is masked into the ring.
-    #[inline]
-    fn stamp_at(&self, position: u64) -> &AtomicU64 {
-        self.word((position & (self.capacity() as u64 - 1)) as usize)
-    }
-    /// The head word of the record at `position`, which is masked into the ring.
-    #[inline]
-    fn head_at(&self, position: u64) -> &AtomicU64 {
-        self.word((position & (self.capacity() as u64 - 1)) as usize + 8)
-    }
+    /// The ring's words by position, held in registers for one operation.
+    type Lines<'a>: Lines<'a>
+    where
+        Self: 'a;
+    fn lines(&self) -> Self::Lines<'_>;
     /// Copies out of the ring. The bytes may change meanwhile if their writer is hostile: then the
     /// copy is a mixture, nothing worse.
     fn copy_out(&self, at: usize, to: &mut [u8]);
+}
+
+/// The first two words of records. Positions are masked into the ring.
+pub(crate) trait Lines<'a>: Copy {
+    /// The stamp word of the record at `position`.
+    fn stamp(self, position: u64) -> &'a AtomicU64;
+    /// The head word of the record at `position`.
+    fn head(self, position: u64) -> &'a AtomicU64;
+}
+
+/// Of memory that masks nothing itself.
+impl<'a, M: Memory> Lines<'a> for &'a M {
+    fn stamp(self, position: u64) -> &'a AtomicU64 {
+        self.word((position & (self.capacity() as u64 - 1)) as usize)
+    }
+    fn head(self, position: u64) -> &'a AtomicU64 {
+        self.word((position & (self.capacity() as u64 - 1)) as usize + 8)
+    }
 }
 
 /// Memory that this process may write.

@@ -1,6 +1,6 @@
 //! The writing side of a ring.
 
-use super::MemoryMut;
+use super::{Lines, MemoryMut};
 use crate::layout::{Kind, LINE, RECORD_HEAD, head_word, max_payload, record_size, stamp};
 use crate::sync::Ordering;
 
@@ -165,18 +165,19 @@ impl Producer {
     }
 
     /// Makes the record at `head` visible. Its payload has been written and there is room for it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn publish<M: MemoryMut>(&mut self, memory: &M, kind: Kind, len: usize) {
+        let lines = memory.lines();
         let position = self.head;
         let next = position.wrapping_add(record_size(len) as u64);
         if self.zeroed != next && !cfg!(twocan_mutant = "no-zero-ahead") {
-            memory.stamp_at(next).store(0, Ordering::Relaxed);
+            lines.stamp(next).store(0, Ordering::Relaxed);
         }
-        memory.head_at(position).store(head_word(kind, len), Ordering::Relaxed);
+        lines.head(position).store(head_word(kind, len), Ordering::Relaxed);
         memory.head_moves(position, next);
         // SYNC payload-published: pairs with Consumer::ready. Everything above (payload, head word,
         // the zero at the next stamp) is seen by whoever sees this stamp.
-        memory.stamp_at(position).store(stamp(position), PUBLISH);
+        lines.stamp(position).store(stamp(position), PUBLISH);
         self.head = next;
     }
 
@@ -188,7 +189,7 @@ impl Producer {
         // Behind the record there is always one line more than `bound` says.
         if self.bound.wrapping_sub(self.head) > size && !cfg!(twocan_mutant = "no-zero-ahead") {
             let target = self.head.wrapping_add(size);
-            memory.stamp_at(target).store(0, Ordering::Relaxed);
+            memory.lines().stamp(target).store(0, Ordering::Relaxed);
             self.zeroed = target;
         }
     }

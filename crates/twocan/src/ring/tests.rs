@@ -48,6 +48,10 @@ impl Heap {
 }
 
 impl Memory for Heap {
+    type Lines<'a> = &'a Heap;
+    fn lines(&self) -> &Heap {
+        self
+    }
     fn header(&self) -> &Header {
         &self.header
     }

@@ -38,7 +38,7 @@ impl Sender {
     }
 
     /// The short way of a message that has room and about which there is nothing to be said.
-    #[inline]
+    #[inline(always)]
     pub(in crate::channel) fn quick(&mut self, message: &[u8]) -> Option<Seq> {
         let seq = self.quick_write(message)?;
         self.announce();
@@ -46,7 +46,7 @@ impl Sender {
         Some(seq)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn quick_write(&mut self, message: &[u8]) -> Option<Seq> {
         let owner = &**self.owner;
         if message.len() >= self.limit || owner.is_forked() || owner.news() != self.news {
