@@ -84,6 +84,16 @@ impl Receiver {
         message
     }
 
+    /// Goes on behind a plain message that was handed out.
+    #[inline(always)]
+    pub(super) fn settle_record(&mut self, record: &Record) {
+        self.ring.advance(record);
+        *self.due.position.get_mut() = record.next | 1;
+        if cfg!(twocan_mutant = "ack-in-recv") {
+            self.ack();
+        }
+    }
+
     /// Goes on behind what was handed out; it is owed an acknowledgement from now on.
     #[inline]
     pub(in crate::channel) fn settle(&mut self, found: Found) {
@@ -108,7 +118,13 @@ impl Receiver {
     #[inline]
     pub(super) fn acknowledge(&mut self, position: u64, number: u64) {
         self.store_progress(position, number);
-        if self.order.published() {
+        let slim = self.order.published();
+        self.acknowledged(slim);
+    }
+
+    /// After the store and its fence.
+    pub(super) fn acknowledged(&mut self, slim: bool) {
+        if slim {
             self.slim();
         }
         if self.owner.news() != self.news {
