@@ -6,12 +6,12 @@ use crate::layout::*;
 use crate::raw;
 use crate::ring::{Lines, Memory, MemoryMut};
 use crate::sync::{AtomicU64, Ordering};
-use std::sync::atomic::AtomicU8;
 use crate::sys::closer::Shy;
 use crate::sys::fd::Fd;
 use crate::sys::memfd;
 use crate::sys::memory::Mapping;
 use std::marker::PhantomData;
+use std::sync::atomic::AtomicU8;
 
 /// What one end knows about a region before it reads it: told in the handshake, checked against the
 /// memory.

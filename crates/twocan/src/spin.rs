@@ -34,10 +34,17 @@ pub(crate) enum Pace {
     /// One of many that come by themselves: whoever looks at the line that is being written takes
     /// it away from the writer, once for every message. Looking seldom lets a few of them gather.
     Stream,
+    /// Room in a full ring: whoever looks at the reader's word takes it away from the reader, once
+    /// for every message that it reads. Looking seldom lets much room gather.
+    Room,
 }
 
 /// Pauses between two looks at a stream; a pause takes 3 to 60 ns, depending on the processor.
 const SELDOM: u32 = 64;
+/// The most of them, where what comes in one of these whiles is a backlog worth having.
+const RARE: u32 = 512;
+/// So many messages between two waits are a stream.
+const STREAM: u32 = 32;
 
 /// Pauses that a peer gets to read a question before the first look for its answer.
 const HEAD_START: u32 = 1;
@@ -48,6 +55,8 @@ pub(crate) struct Spinner {
     spin: Spin,
     /// Does it look before it sleeps at all?
     looks: bool,
+    /// Pauses between two looks at a stream.
+    pauses: u32,
 }
 
 impl Spinner {
@@ -57,7 +66,18 @@ impl Spinner {
             Spin::Adaptive => !one_core(),
             Spin::Never => false,
         };
-        Spinner { spin, looks }
+        Spinner { spin, looks, pauses: SELDOM }
+    }
+
+    /// Lets some time pass; false = not here.
+    pub(crate) fn pause_once(&self) -> bool {
+        (0..if self.looks { self.pauses } else { 0 }).for_each(|_| spin_loop());
+        self.looks
+    }
+
+    /// `run` messages came since the last wait: looks more seldom if that is a stream.
+    pub(crate) fn learn(&mut self, run: u32) {
+        self.pauses = if run < STREAM { SELDOM } else { (self.pauses * 2).min(RARE) };
     }
 
     /// Lets what was stored become visible, and the one who waits for it begin.
@@ -88,11 +108,15 @@ impl Spinner {
         if !self.looks {
             return false;
         }
-        let seldom = pace == Pace::Stream && self.spin == Spin::Adaptive;
-        let pauses = if seldom { SELDOM } else { 1 };
+        let seldom = match pace {
+            Pace::Answer => false,
+            Pace::Stream => self.spin == Spin::Adaptive,
+            Pace::Room => true,
+        };
+        let pauses = if seldom { self.pauses } else { 1 };
         let mut end = None;
         loop {
-            for _ in 0..LOOKS / pauses {
+            for _ in 0..(LOOKS / pauses).max(1) {
                 if ready() {
                     return true;
                 }

@@ -30,7 +30,13 @@ pub(crate) fn main() {
     let cases: Vec<&Case> = CASES.iter().filter(|case| wanted(case)).collect();
     helper::pin(0);
     let mut helper = Helper::start();
-    let rounds = if quick { 3 } else { 11 };
+    let rounds = if quick {
+        3
+    } else if args.iter().any(|a| a == "--one") {
+        1
+    } else {
+        11
+    };
     let mut samples: HashMap<&str, Vec<Sample>> = HashMap::new();
     for round in 0..=rounds {
         for case in &cases {

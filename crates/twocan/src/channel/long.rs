@@ -12,6 +12,7 @@ use super::{Sender, Seq};
 use crate::layout::{FIRST_HEAD, Kind, LINE, RECORD_HEAD};
 use crate::region::PeerRegion;
 use crate::ring::{Memory, reached};
+use crate::spin::Pace;
 use crate::sync::Ordering;
 use crate::{SendError, Until};
 use std::sync::Arc;
@@ -65,7 +66,9 @@ impl Sender {
                 continue;
             }
             let number = progress.number;
-            self.pause(until, move |tx, peer| tx.peer_took(peer, number) || tx.credit_moved(peer));
+            self.pause(until, Pace::Answer, move |tx, peer| {
+                tx.peer_took(peer, number) || tx.credit_moved(peer)
+            });
         }
     }
 

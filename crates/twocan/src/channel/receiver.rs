@@ -59,6 +59,8 @@ pub struct Receiver {
     said: u64,
     /// What this wait is for.
     pace: Pace,
+    /// Messages taken since this half waited last.
+    run: u32,
     /// How many answers in turn were there at the first look.
     prompt: u8,
     words: Vec<futex::Word>,
@@ -113,6 +115,7 @@ impl Receiver {
             spinner: Spinner::new(spin),
             said: 0,
             pace: Pace::Stream,
+            run: 0,
             prompt: 0,
             words: Vec::new(),
             attached: true,

@@ -44,6 +44,8 @@ pub struct Sender {
     /// What is shorter than this goes the short way: one comparison for the direction, both limits
     /// and a deaf peer.
     limit: usize,
+    /// Messages accepted since this half waited for room last.
+    run: u32,
     spinner: Spinner,
     words: Vec<futex::Word>,
     /// Still part of a `Channel`: then the goodbye is for both halves at once.
@@ -67,6 +69,7 @@ impl Sender {
             reported: 0,
             deaf: false,
             limit: 0,
+            run: 0,
             spinner: Spinner::new(spin),
             words: Vec::new(),
             attached: true,

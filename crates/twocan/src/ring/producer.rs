@@ -44,7 +44,8 @@ const NOWHERE: u64 = 1;
 impl Producer {
     pub(crate) fn new(start: u64, capacity: usize) -> Producer {
         let capacity = capacity as u64;
-        let mut ring = Producer { head: start, acked: start, capacity, bound: start, zeroed: NOWHERE };
+        let mut ring =
+            Producer { head: start, acked: start, capacity, bound: start, zeroed: NOWHERE };
         ring.set_bound();
         ring
     }
@@ -91,6 +92,11 @@ impl Producer {
     #[inline]
     fn free(&self) -> u64 {
         self.capacity - self.head.wrapping_sub(self.acked) - LINE as u64
+    }
+
+    /// Is more than a sixteenth of the ring free?
+    pub(crate) fn is_roomy(&self) -> bool {
+        self.free() > self.capacity / 16
     }
 
     /// Is there room for a record with `len` bytes of payload, and for the padding it may need?

@@ -4,8 +4,8 @@
 use super::seat::Seat;
 use super::{End, Owner};
 use crate::error::{Error, Result};
-use crate::sys::fd::Fd;
 use crate::sync::{AtomicU32, Ordering};
+use crate::sys::fd::Fd;
 use crate::sys::poller::Poller;
 use crate::sys::watch::Names;
 use crate::sys::{fence, fork, thread};

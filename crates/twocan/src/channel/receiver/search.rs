@@ -71,7 +71,8 @@ impl Receiver {
             }
             if let Some(until) = given.take() {
                 let until = limit.insert(until.into());
-                if answer && until.gone().is_none() && self.glance() {
+                let gone = until.gone().is_some();
+                if !gone && if answer { self.glance() } else { self.stand_back() } {
                     continue;
                 }
             }

@@ -13,6 +13,9 @@ use crate::sync::Ordering;
 use crate::sys::futex;
 use std::sync::Arc;
 
+/// So many messages in a row without a wait are a stream.
+const BACKLOG: u32 = 8;
+
 /// So many answers in turn that were there at the first look: they do not wait for the question.
 const PROMPT: u8 = 16;
 
@@ -88,6 +91,7 @@ impl Receiver {
     #[inline(always)]
     pub(super) fn settle_record(&mut self, record: &Record) {
         self.ring.advance(record);
+        self.run = self.run.saturating_add(1);
         *self.due.position.get_mut() = record.next | 1;
         if cfg!(twocan_mutant = "ack-in-recv") {
             self.ack();
@@ -260,6 +264,17 @@ impl Receiver {
         self.owner.own.expect_write(self.said);
     }
 
+    /// The end of a backlog: its writer is at work on the very line that would be looked at. Looking
+    /// again at once would take it away, message after message. True = some time has passed.
+    #[inline(never)]
+    pub(super) fn stand_back(&mut self) -> bool {
+        if self.run < BACKLOG {
+            return false;
+        }
+        self.spinner.learn(std::mem::take(&mut self.run));
+        self.spinner.pause_once()
+    }
+
     /// The first looks for an answer, before anything else there is to know: true = something is
     /// there.
     #[inline]
@@ -282,6 +297,7 @@ impl Receiver {
             rx.owner.news() != rx.news
                 || rx.front().is_some_and(|front| rx.ring.ready(&*front.region))
         };
+        self.spinner.learn(std::mem::take(&mut self.run));
         if self.view.live.is_some() && self.spinner.spin(|| spin(self), self.pace) {
             return;
         }

@@ -75,6 +75,7 @@ impl Sender {
     pub(in crate::channel) fn accepted(&mut self, position: u64) -> Seq {
         self.last = position | 1;
         self.last_end = self.ring.head();
+        self.run = self.run.saturating_add(1);
         Seq { region: self.owner.own.shape().id, position }
     }
 
@@ -292,17 +293,25 @@ impl Sender {
     }
 
     pub(super) fn wait_for_room(&mut self, len: usize, until: &Until<'_>) -> Result<(), SendError> {
+        let mut patient = until.is_now();
         loop {
             let deaf = self.take_news();
             self.take_credit()?;
             if self.ring.has_room(len) {
-                return Ok(());
+                // With little room the reader is the slower one: its word is looked at less often
+                // if more is let gather.
+                if patient || self.ring.is_roomy() || !self.spinner.pause_once() {
+                    return Ok(());
+                }
+                patient = true;
+                continue;
             }
             if let Some(why) = self.interruption(until, true, deaf) {
                 let now = until.is_now() && why == SendError::TimedOut;
                 return Err(if now { SendError::Full } else { why });
             }
-            self.pause(until, |tx, peer| tx.credit_moved(peer));
+            self.spinner.learn(std::mem::take(&mut self.run));
+            self.pause(until, Pace::Room, |tx, peer| tx.credit_moved(peer));
         }
     }
 
@@ -325,7 +334,7 @@ impl Sender {
             if let Some(why) = self.interruption(until, departures, deaf) {
                 return Err(why);
             }
-            self.pause(until, |tx, peer| tx.credit_moved(peer));
+            self.pause(until, Pace::Answer, |tx, peer| tx.credit_moved(peer));
         }
     }
 
@@ -347,13 +356,14 @@ impl Sender {
     pub(in crate::channel) fn pause(
         &mut self,
         until: &Until<'_>,
+        pace: Pace,
         ready: impl Fn(&Sender, &Arc<PeerRegion>) -> bool,
     ) {
         let peer = self.view.peer.clone();
         let look = |tx: &Sender| {
             tx.owner.news() != tx.news || peer.as_ref().is_some_and(|p| ready(tx, p) || is_deaf(p))
         };
-        if peer.is_some() && self.spinner.spin(|| look(self), Pace::Answer) {
+        if peer.is_some() && self.spinner.spin(|| look(self), pace) {
             return;
         }
         let mut words = std::mem::take(&mut self.words);
