@@ -39,7 +39,7 @@ pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
             unsafe { blocks(from, to, len) };
         } else {
             // SAFETY: the caller vouches for both ranges.
-            unsafe { large(from, to, len) };
+            unsafe { crate::sys::memory::copy_opaque(from, to, len) };
         }
         return;
     }
@@ -96,28 +96,6 @@ unsafe fn blocks(from: *const u8, to: *mut u8, len: usize) {
             at = inout(reg) 0usize => _,
             block = out(xmm_reg) _,
             options(nostack)
-        );
-    }
-}
-
-/// The C library's copy, where the compiler cannot look: the fastest there is for many bytes, and
-/// whatever it reads twice is only copied twice.
-///
-/// # Safety
-/// As [`copy`].
-#[cfg(target_arch = "x86_64")]
-#[inline(never)]
-unsafe fn large(from: *const u8, to: *mut u8, len: usize) {
-    // SAFETY: the caller vouches for both ranges; the arguments lie where the C calling convention
-    // wants them, and what a call may change is declared.
-    unsafe {
-        std::arch::asm!(
-            "call {memcpy}",
-            memcpy = sym libc::memcpy,
-            inout("rdi") to => _,
-            inout("rsi") from => _,
-            inout("rdx") len => _,
-            clobber_abi("C"),
         );
     }
 }
@@ -210,7 +188,11 @@ pub(crate) fn expect_write(word: &AtomicU64) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch changes nothing and cannot fault.
     unsafe {
-        std::arch::asm!("prefetchw [{0}]", in(reg) word, options(nostack, preserves_flags, readonly));
+        std::arch::asm!(
+            "prefetchw [{0}]",
+            in(reg) word,
+            options(nostack, preserves_flags, readonly)
+        );
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = word;

@@ -5,13 +5,12 @@ use crate::error::{Result, Violation};
 use crate::layout::*;
 use crate::raw;
 use crate::ring::{Lines, Memory, MemoryMut};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU8, AtomicU64, Ordering};
 use crate::sys::closer::Shy;
 use crate::sys::fd::Fd;
 use crate::sys::memfd;
 use crate::sys::memory::Mapping;
 use std::marker::PhantomData;
-use std::sync::atomic::AtomicU8;
 
 /// What one end knows about a region before it reads it: told in the handshake, checked against the
 /// memory.
@@ -108,9 +107,9 @@ pub(crate) struct Ring<'a> {
 impl<'a> Lines<'a> for Ring<'a> {
     #[inline]
     fn stamp(self, position: u64) -> &'a AtomicU64 {
-        // SAFETY: the capacity is a power of two and at least a line, so the masked line lies inside
-        // the ring as a whole; aligned to 64; mapped while the region is borrowed; an atomic may
-        // change under us.
+        // SAFETY: the capacity is a power of two and at least a line, so the masked line lies
+        // inside the ring as a whole; aligned to 64; mapped while the region is borrowed; an atomic
+        // may change under us.
         unsafe { &*self.base.add((position & self.mask) as usize).cast::<AtomicU64>() }
     }
     #[inline]

@@ -53,8 +53,8 @@ pub trait Source {
     fn snapshot(&self, begun: u64) -> Option<u64> {
         self.ready(begun).then_some(0)
     }
-    /// Do those who would end this sleep leave their fence to the sleeper? Asked after `prepare` and
-    /// a full fence; if so, the caller calls for a fence on all processors before it looks.
+    /// Do those who would end this sleep leave their fence to the sleeper? Asked after `prepare`
+    /// and a full fence; if so, the caller calls for a fence on all processors before it looks.
     fn leans(&self) -> bool {
         false
     }

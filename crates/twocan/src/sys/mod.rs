@@ -42,6 +42,7 @@
 //! `memory` -- mapped memory.
 //!   - `Mapping`: a range for as long as it lives, zero where nothing was stored; not in forked
 //!     children, unless inheritable.
+//!   - `copy_opaque` (x86-64): copies bytes that others may change, unseen by the compiler.
 //!   - `populate`: after it, loads (stores) in the range find memory.
 //!
 //! `memfd` -- regions.

@@ -264,8 +264,9 @@ impl Receiver {
         self.owner.own.expect_write(self.said);
     }
 
-    /// The end of a backlog: its writer is at work on the very line that would be looked at. Looking
-    /// again at once would take it away, message after message. True = some time has passed.
+    /// The end of a backlog: its writer is at work on the very line that would be looked at.
+    /// Looking again at once would take it away, message after message. True = some time has
+    /// passed.
     #[inline(never)]
     pub(super) fn stand_back(&mut self) -> bool {
         if self.run < BACKLOG {
