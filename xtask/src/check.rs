@@ -2,7 +2,7 @@
 
 use crate::files::{Tree, target};
 use crate::run::{Outcome, Steps, cargo, shown};
-use crate::{generate, mutants, tidy};
+use crate::{count, generate, mutants, tidy};
 use std::collections::BTreeSet;
 
 /// The lints are errors here, warnings while one works.
@@ -32,6 +32,7 @@ pub(crate) fn check(tests: bool) -> Result<(), String> {
         shown(&mut cargo(&doc, &[("RUSTDOCFLAGS", "-D warnings")]))
     });
     steps.step("loom models", loom);
+    steps.step("instructions of a call", count::step);
     steps.step("tidy", || outcome(tidy::tidy()));
     steps.step("generated parts", || outcome(generate::generate(false)));
     steps.step("documented commands", documented_commands);

@@ -3,6 +3,7 @@
 //! No dependencies: it builds in seconds and checks a tree that does not compile yet.
 
 mod check;
+mod count;
 mod files;
 mod generate;
 mod mutants;
@@ -20,6 +21,7 @@ cargo xtask COMMAND
   tidy                  the rules that no compiler checks
   wrap                  breaks comments that are longer than 100 columns
   generate [--check]    writes (or compares) what is generated inside the documents
+  count [--write]       instructions of a send and a receive, compared with (or put into) the record
   mutants NAME|all      builds in one deliberate fault and expects the named test to fail
   mutants list          the faults, and the test that must catch each
 ";
@@ -31,6 +33,7 @@ enum Command {
     Tidy,
     Wrap,
     Generate { write: bool },
+    Count { write: bool },
     Mutants(String),
     Help,
 }
@@ -43,6 +46,8 @@ fn parse(words: &[&str]) -> Result<Command, String> {
         ["wrap"] => Ok(Command::Wrap),
         ["generate"] => Ok(Command::Generate { write: true }),
         ["generate", "--check"] => Ok(Command::Generate { write: false }),
+        ["count"] => Ok(Command::Count { write: false }),
+        ["count", "--write"] => Ok(Command::Count { write: true }),
         ["mutants", name] => Ok(Command::Mutants((*name).to_owned())),
         [] | ["help" | "--help" | "-h"] => Ok(Command::Help),
         _ => Err(format!("xtask: \"{}\" is no command.\n\n{USAGE}", words.join(" "))),
@@ -50,7 +55,7 @@ fn parse(words: &[&str]) -> Result<Command, String> {
 }
 
 /// The first words of all commands; the tidy rule on documented commands reads it.
-const COMMANDS: [&str; 5] = ["check", "tidy", "wrap", "generate", "mutants"];
+const COMMANDS: [&str; 6] = ["check", "tidy", "wrap", "generate", "count", "mutants"];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -60,6 +65,7 @@ fn main() -> ExitCode {
         Ok(Command::Tidy) => tidy::tidy(),
         Ok(Command::Wrap) => wrap::wrap(),
         Ok(Command::Generate { write }) => generate::generate(write),
+        Ok(Command::Count { write }) => count::count(write),
         Ok(Command::Mutants(name)) => mutants::mutants(&name),
         Ok(Command::Help) => {
             print!("{USAGE}");
