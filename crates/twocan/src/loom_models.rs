@@ -7,10 +7,10 @@
 //! RUSTFLAGS="--cfg loom" cargo test -p twocan --release --lib loom
 //! ```
 //!
-//! Bounds: rings of 2 and 8 lines, 1 to 3 messages; the models of parking at most 4 preemptions,
-//! the others all. What loom cannot show: a load that takes effect after a later store of its own
-//! thread (then a reader would copy bytes that were written after its acknowledgement). For this
-//! each line has a cell for which loom itself checks who touches it and when.
+//! Bounds: rings of 2 and 8 lines, 1 to 4 messages; the models of parking at most 3 or 4
+//! preemptions, the others all. What loom cannot show: a load that takes effect after a later store
+//! of its own thread (then a reader would copy bytes that were written after its acknowledgement).
+//! For this each line has a cell for which loom itself checks who touches it and when.
 
 use crate::layout::{Header, Kind, LINE, stamp};
 use crate::park::{self, Arming, MODE_FUTEX, Woken, change, published, sleep_unless};
@@ -20,13 +20,17 @@ use loom::cell::UnsafeCell;
 use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
 use loom::thread;
 
+mod ends;
+
 /// One line before the position wraps to 0.
 const START: u64 = (LINE as u64).wrapping_neg();
 const GENERATION: u32 = 1;
 
 fn check(preemptions: Option<usize>, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = preemptions;
+    // TWOCAN_LOOM=long: one more.
+    let more = usize::from(std::env::var_os("TWOCAN_LOOM").is_some());
+    builder.preemption_bound = preemptions.map(|n| n + more);
     builder.max_branches = 20_000;
     let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let seen = count.clone();
