@@ -36,7 +36,7 @@ unsafe impl Sync for Word {}
 impl Word {
     /// A word that other processes change.
     pub(crate) fn shared(word: &AtomicU32, expected: u32) -> Word {
-        Word { address: word, expected, shared: true }
+        Word { address: word, expected, shared: !cfg!(twocan_mutant = "private-futex") }
     }
 
     /// A word of this process alone.
@@ -78,11 +78,20 @@ pub(crate) enum Outcome {
     Interrupted,
 }
 
+/// Wake all, never one: the one may be killed before it takes what it was woken for, and more than
+/// one thread may wait for the same.
+const ALL: u32 = if cfg!(twocan_mutant = "wake-one") { 1 } else { i32::MAX as u32 };
+
 /// Most words of one `futex_waitv`.
 const WAITV_MAX: usize = 128;
 
 /// Sleeps until one of `words` changes and is woken, or the deadline (`None` = never) has passed.
 pub(crate) fn wait(words: &[Word], deadline: Option<Instant>) -> Outcome {
+    #[cfg(twocan_mutant = "late-bell")]
+    let words = &words
+        .iter()
+        .map(|w| Word { expected: w.get().load(Ordering::Relaxed), ..*w })
+        .collect::<Vec<_>>()[..];
     match words {
         [] => nothing_to_wait_for(deadline),
         [word] => wait_one(word, deadline),
@@ -153,7 +162,7 @@ fn absolute(deadline: Instant) -> Timespec {
 
 /// Wakes all who sleep on `word` in any process.
 pub(crate) fn wake_all(word: &AtomicU32) {
-    wake_address(word, true);
+    wake_address(word, !cfg!(twocan_mutant = "private-futex"));
 }
 
 /// Wakes all who sleep on a private word. Async-signal-safe.
@@ -166,18 +175,27 @@ fn wake_address(word: *const AtomicU32, shared: bool) {
 }
 
 fn wake_word(word: &Word) {
-    let woken = futex::wake(word.get(), word.flags(), i32::MAX as u32);
+    let woken = futex::wake(word.get(), word.flags(), ALL);
     debug_assert!(woken.is_ok(), "futex wake: {woken:?}");
 }
 
 /// Adds one to `word` and wakes all who sleep on it, in any process: one system call. A process
 /// killed before it has done nothing, a process killed after it has done both.
 pub(crate) fn add_one_and_wake_all(word: &AtomicU32) -> std::io::Result<()> {
+    if cfg!(twocan_mutant = "set-in-two-steps") {
+        word.fetch_add(1, Ordering::Release);
+        for _ in 0..2000 {
+            std::hint::spin_loop(); // a fault that is there for some microseconds
+        }
+        wake_all(word);
+        return Ok(());
+    }
+    #[cfg(twocan_tsan)] // which does not see what the kernel does below
+    word.fetch_add(0, Ordering::Release);
     let word = Word::shared(word, 0);
-    let all = i32::MAX as u32;
     let (op, compare) = (futex::WakeOp::Add, futex::WakeOpCmp::Eq);
     // The compare decides only about a second wake of nobody on the same word.
-    futex::wake_op(word.get(), Flags::empty(), all, 0, word.get(), op, compare, 1, 0)?;
+    futex::wake_op(word.get(), word.flags(), ALL, 0, word.get(), op, compare, 1, 0)?;
     Ok(())
 }
 

@@ -82,6 +82,10 @@ impl Mapping {
         inheritable: bool,
     ) -> io::Result<Mapping> {
         let kind = if protection.private { MapFlags::PRIVATE } else { MapFlags::SHARED };
+        #[cfg(twocan_tsan)]
+        if !protection.private && !inheritable {
+            return same::mapping(file, offset, len, protection);
+        }
         Mapping::make(len, inheritable, || {
             // SAFETY: a new range that the kernel chooses; no existing mapping is touched.
             unsafe { mm::mmap(std::ptr::null_mut(), len, protection.flags(), kind, file, offset) }
@@ -176,13 +180,53 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        if !self.is_forked() {
+        // Under ThreadSanitizer others may use the same range: it stays.
+        if !self.is_forked() && !cfg!(twocan_tsan) {
             // SAFETY: the range is ours alone, and with `self` gone nobody has a pointer into it
             // that he may use. (In a forked child it does not exist; the addresses may belong to
             // something else.)
             let unmapped = unsafe { mm::munmap(self.base.as_ptr().cast(), self.len) };
             debug_assert!(unmapped.is_ok(), "munmap: {unmapped:?}");
         }
+    }
+}
+
+/// ThreadSanitizer tells memory by its address. Two ends in one process map the same file at two
+/// addresses, and it would see no connection between them: for it alone, the same part of the same
+/// file is mapped once, writable if its first user wanted that, and for ever.
+#[cfg(twocan_tsan)]
+mod same {
+    use super::{BorrowedFd, MapFlags, Mapping, NonNull, Protection, fork, io, mm};
+    use std::collections::HashMap;
+    use std::sync::{Mutex, OnceLock, PoisonError};
+
+    /// Device, inode, offset, length, writable.
+    type Part = (u64, u64, u64, usize, bool);
+
+    pub(super) fn mapping(
+        file: BorrowedFd<'_>,
+        offset: u64,
+        len: usize,
+        protection: Protection,
+    ) -> io::Result<Mapping> {
+        static PARTS: OnceLock<Mutex<HashMap<Part, usize>>> = OnceLock::new();
+        let parts = PARTS.get_or_init(Mutex::default);
+        let stat = rustix::fs::fstat(file)?;
+        let part = |write| (stat.st_dev as u64, stat.st_ino as u64, offset, len, write);
+        let mut parts = parts.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who only reads may use what another writes; not the other way round.
+        let known = parts.get(&part(true)).or_else(|| parts.get(&part(protection.write)));
+        let known = known.and_then(|base| NonNull::new(*base as *mut u8));
+        if let Some(base) = known {
+            return Ok(Mapping { base, len, generation: fork::generation(), inheritable: false });
+        }
+        let mapping = Mapping::make(len, false, || {
+            let (at, flags) = (std::ptr::null_mut(), protection.flags());
+            // SAFETY: a new range that the kernel chooses; no existing mapping is touched.
+            unsafe { mm::mmap(at, len, flags, MapFlags::SHARED, file, offset) }
+        })?;
+        parts.insert(part(protection.write), mapping.base.as_ptr() as usize);
+        Ok(mapping)
     }
 }
 
