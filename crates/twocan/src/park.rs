@@ -39,14 +39,16 @@ impl Woken {
 
     #[cold]
     fn new_sleep(&mut self, value: u64) -> Option<u64> {
-        let new = value != self.last;
+        let new = value != self.last || cfg!(twocan_mutant = "wake-again");
         self.last = value;
         new.then_some(value & MODE_BITS)
     }
 
     /// A new session: the new peer's arms count from the beginning again.
     pub(crate) fn forget(&mut self) {
-        self.last = 0;
+        if !cfg!(twocan_mutant = "trust-woken") {
+            self.last = 0;
+        }
     }
 }
 
@@ -99,6 +101,9 @@ pub(crate) fn change(bell: &AtomicU32) {
     if !cfg!(twocan_mutant = "no-bell") {
         // SYNC bell: pairs with the sleeper's read before it arms, and with the compare in the
         // kernel.
+        if cfg!(twocan_mutant = "bell-by-store") {
+            return bell.store(bell.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
+        }
         bell.fetch_add(1, Ordering::Release);
     }
 }
@@ -165,6 +170,9 @@ impl Arming {
         // for it.
         let next = if cfg!(twocan_mutant = "same-arm") { 0 } else { GENERATION };
         self.value = (self.value & !MODE_BITS).wrapping_add(next) | mode;
+        if cfg!(twocan_mutant = "short-arm") {
+            self.value &= 2 * GENERATION - 1;
+        }
         word.store(self.value, Ordering::Relaxed);
         if !cfg!(twocan_mutant = "no-fence-arm") {
             // SYNC armed: pairs with the fence in published().

@@ -125,6 +125,9 @@ impl Sender {
         let behind =
             progress.first.is_some_and(|first| starts_at != first && reached(starts_at, first));
         if behind && !cfg!(twocan_mutant = "no-restart") {
+            if cfg!(twocan_mutant = "new-number") {
+                progress.number = 0;
+            }
             progress.first = None;
             progress.written = 0;
         }

@@ -200,6 +200,32 @@ fn lookers_who_are_held_up_take_nothing_twice() {
 }
 
 #[test]
+fn a_reset_leaves_nothing_of_the_sets_before_it_whoever_takes_meanwhile() {
+    let event = Event::anonymous(Reset::Auto).unwrap();
+    let stop = crate::Cancel::new();
+    let taker = {
+        let (event, stop) = (event.try_clone().unwrap(), stop.clone());
+        thread::spawn(move || {
+            while !stop.is_cancelled() {
+                event.try_wait().unwrap();
+            }
+        })
+    };
+    let deadline = Instant::now() + Duration::from_millis(1500);
+    for round in 0..200_000 {
+        event.set().unwrap();
+        event.set().unwrap();
+        event.reset().unwrap();
+        assert!(!event.shared.words.look().is_set(), "round {round}");
+        if Instant::now() > deadline {
+            break;
+        }
+    }
+    stop.cancel();
+    taker.join().unwrap();
+}
+
+#[test]
 fn ping_pong_loses_no_wake() {
     const ROUNDS: u32 = 20_000;
     let (ping, pong) =

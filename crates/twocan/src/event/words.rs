@@ -105,12 +105,15 @@ impl Words {
         let taken = self.taken().load(Ordering::Acquire);
         // SYNC event-sets: pairs with the fence and the system call in `set`.
         let sets = self.sets().load(Ordering::Acquire);
+        #[cfg(twocan_mutant = "sets-first")]
+        let taken = self.taken().load(Ordering::Acquire);
         Seen { taken, sets }
     }
 
     pub(super) fn set(&self) -> std::io::Result<()> {
         let seen = self.look();
-        if seen.sets.wrapping_sub(seen.taken) >= FAR {
+        let far = seen.sets.wrapping_sub(seen.taken) >= FAR;
+        if far && !cfg!(twocan_mutant = "no-pull") {
             // The distance never reaches the wrap, where a set event would look unset. If it fails,
             // somebody else has moved `taken`, and it is near again.
             let _ = self.advance(seen.taken, seen.sets.wrapping_sub(1));
@@ -134,7 +137,8 @@ impl Words {
     pub(super) fn reset(&self) {
         loop {
             let seen = self.look();
-            if !seen.is_set() || self.advance(seen.taken, seen.sets) {
+            let once = cfg!(twocan_mutant = "reset-once");
+            if !seen.is_set() || self.advance(seen.taken, seen.sets) || once {
                 return;
             }
         }

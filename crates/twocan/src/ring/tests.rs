@@ -292,7 +292,8 @@ fn capacities() -> impl Strategy<Value = usize> {
 }
 
 fn many() -> ProptestConfig {
-    ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() }
+    let cases = std::env::var("TWOCAN_CASES").map_or(300, |n| n.parse().expect("a number"));
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 proptest! {

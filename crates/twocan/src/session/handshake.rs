@@ -93,7 +93,7 @@ impl End {
         // The socket's end comes earlier than the pidfd's word; a forked child may keep the socket
         // open. The pidfd is asked first: what a dead process had queued is there when the socket
         // is read.
-        let dead = session.process.is_dead();
+        let dead = session.process.is_dead() && !cfg!(twocan_mutant = "no-pidfd");
         let how = match session.connection.recv(MAX_WIRE) {
             Received::Nothing if dead => None,
             Received::Nothing => return false,
@@ -255,6 +255,9 @@ impl End {
         let info = self.describe(&connecting.process, &welcome.card.nick, state.epoch);
         state.generation = welcome.generation;
         for (listed, region) in ours {
+            if cfg!(twocan_mutant = "no-pass-on") {
+                continue;
+            }
             let (generation, position) = (listed.generation, listed.position);
             state.outbox.push(Outbound { generation, region, position });
         }
@@ -392,7 +395,8 @@ impl End {
     /// Answers the first newcomer with HELLO, if the present session has ended and there is a
     /// place.
     fn answer(&self, state: &mut State) -> bool {
-        let lone = state.session.is_none() && state.connecting.is_none();
+        let ended = state.session.is_none() || cfg!(twocan_mutant = "ignore-present");
+        let lone = ended && state.connecting.is_none();
         let full = !state.has_place() && !cfg!(twocan_mutant = "no-limit");
         if !lone || full {
             return false;
@@ -454,7 +458,9 @@ impl End {
             bells,
             starts_at,
         });
-        self.tell();
+        if !cfg!(twocan_mutant = "welcome-first") {
+            self.tell();
+        }
         let queued = {
             let Some(session) = &state.session else { return Ok(()) };
             let mut out: Vec<BorrowedFd<'_>> = vec![newcomers_rx.as_fd(), newcomers_tx.as_fd()];
@@ -470,6 +476,8 @@ impl End {
             self.tell();
             return Err(e);
         }
+        #[cfg(twocan_mutant = "welcome-first")]
+        std::thread::sleep(std::time::Duration::from_millis(500));
         state.epoch += 1;
         let start = region.shape().start;
         crate::note!("{}: joined by {:?}", self.shown_name(), info.pid);

@@ -211,6 +211,9 @@ impl End {
     #[inline]
     pub(crate) fn wake_receiver(&self, peer: &PeerRegion, woken: &mut Woken) {
         if let Some(mode) = woken.sleeper(&peer.header().arm_rx) {
+            if cfg!(twocan_mutant = "own-word") {
+                return futex::wake_all(&peer.header().bell_rx);
+            }
             self.ring(Half::Receiver, mode);
         }
     }
@@ -259,8 +262,11 @@ impl End {
             Half::Receiver => &header.bell_rx,
             Half::Sender => &header.bell_tx,
         };
+        if cfg!(twocan_mutant = "wake-first") {
+            futex::wake_all(bell);
+        }
         change(bell);
-        if !cfg!(twocan_mutant = "no-wake") {
+        if !cfg!(any(twocan_mutant = "no-wake", twocan_mutant = "wake-first")) {
             futex::wake_all(bell);
         }
     }
@@ -312,7 +318,8 @@ impl End {
             if !sleepers.kept.iter().any(|kept| Arc::ptr_eq(kept, peer)) {
                 sleepers.kept.push(peer.clone());
             }
-            let header = peer.header();
+            let header =
+                if cfg!(twocan_mutant = "own-word") { self.own.header() } else { peer.header() };
             let bell = match half {
                 Half::Receiver => &header.bell_rx,
                 Half::Sender => &header.bell_tx,
@@ -353,7 +360,9 @@ impl End {
         }
         // SYNC end-word: pairs with the receiver's look at an empty ring.
         end.store(self.own.head() | reason, Ordering::Release);
-        self.wake_both_of_peer();
+        if !cfg!(twocan_mutant = "silent-end") {
+            self.wake_both_of_peer();
+        }
     }
 
     /// After a rare store (end, closed_rx): wakes whoever of the peer may sleep, whatever was woken

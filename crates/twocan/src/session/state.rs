@@ -307,7 +307,7 @@ impl State {
             let unread = Consumer::new(out.position, out.region.capacity()).ready(&*out.region);
             out.generation >= generation && unread
         });
-        if generation == self.generation {
+        if generation == self.generation || cfg!(twocan_mutant = "not-monotone") {
             let position = expand(self.acked, lines);
             let sent = position.wrapping_sub(self.acked) <= head.wrapping_sub(self.acked);
             if !sent || !is_boundary(position) {
@@ -357,7 +357,11 @@ impl State {
         if self.receives {
             let gone = met.is_none().then_some(Departed::Died);
             let read = Arc::new(AtomicU64::new(position));
-            self.inbox.push_back(Inbound { generation, region, read, met, gone });
+            let inbound = Inbound { generation, region, read, met, gone };
+            if cfg!(twocan_mutant = "newcomer-first") {
+                return self.inbox.push_front(inbound);
+            }
+            self.inbox.push_back(inbound);
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Sessions with both ends in this process, and the directory in view.
 
+use super::{MODE_DOORBELL, Woken};
 use crate::name::Name;
+use crate::park::{self, Arming};
+use crate::sync::AtomicU64;
 use crate::sys::dir::{Directory, PATIENCE};
 use crate::sys::files;
 use crate::{Channel, ErrorKind};
@@ -82,4 +85,20 @@ fn whoever_took_the_name_after_a_sweep_keeps_it() {
     let c = Channel::open(&name).unwrap();
     b.wait_peer(LONG).unwrap();
     drop((b, c));
+}
+
+#[test]
+fn a_sleep_is_ended_once_and_the_next_one_again() {
+    let (mut woken, word) = (Woken::default(), AtomicU64::new(0));
+    let mut arming = Arming::default();
+    assert_eq!(woken.sleeper(&word), None, "nobody sleeps");
+    arming.arm(&word, park::MODE_FUTEX);
+    assert_eq!(woken.sleeper(&word), Some(park::MODE_FUTEX));
+    assert_eq!(woken.sleeper(&word), None, "woken already; the peer's next messages cost nothing");
+    arming.disarm(&word);
+    assert_eq!(woken.sleeper(&word), None);
+    arming.arm(&word, MODE_DOORBELL);
+    assert_eq!(woken.sleeper(&word), Some(MODE_DOORBELL));
+    woken.forget();
+    assert_eq!(woken.sleeper(&word), Some(MODE_DOORBELL), "another peer, another sleep");
 }

@@ -35,8 +35,12 @@ use crate::{Error, ErrorKind, Result, Until};
 pub fn wait_all<'c>(objects: &[&dyn Waitable], until: impl Into<Until<'c>>) -> Result<bool> {
     let begun = begin_all(objects)?;
     let mut order: Vec<usize> = (0..objects.len()).collect();
-    order.sort_by_key(|i| objects[*i].identity());
-    if order.windows(2).any(|w| objects[w[0]].identity() == objects[w[1]].identity()) {
+    if !cfg!(twocan_mutant = "order-as-given") {
+        order.sort_by_key(|i| objects[*i].identity());
+    }
+    let same = |w: &[usize]| objects[w[0]].identity() == objects[w[1]].identity();
+    let allowed = cfg!(twocan_mutant = "same-twice");
+    if !allowed && order.windows(2).any(same) {
         let cause = "the same object stands twice in the list to wait for";
         return Err(Error::new(ErrorKind::InvalidInput, cause));
     }
@@ -68,6 +72,9 @@ impl All<'_, '_> {
             // Two equal answers around the takes: at the last take all the others were ready.
             if taken == self.taking.len() && self.lasting_state().as_ref() == Some(&before) {
                 return Some(());
+            }
+            if cfg!(twocan_mutant = "no-put-back") {
+                return None;
             }
             for i in self.taking[..taken].iter().rev() {
                 self.objects[*i].put_back();

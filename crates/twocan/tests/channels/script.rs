@@ -54,6 +54,7 @@ impl Actor {
             }
             ["panic"] => self.panic(handle),
             ["fork"] => fork(self.can(handle)),
+            ["fork-unseen"] => fork_unseen(),
             _ => self.process(&words).unwrap_or_else(|| self.speak(handle, &words)),
         }
     }

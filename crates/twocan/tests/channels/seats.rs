@@ -179,6 +179,23 @@ fn a_stopped_peer_is_alive_and_nobody_waits_for_it_longer_than_it_said() {
 }
 
 #[test]
+fn a_death_is_seen_although_a_child_keeps_the_sockets() {
+    let stage = Stage::new("kept-sockets");
+    let (mut a, mut b) = stage.pair();
+    let child = a.ask("fork-unseen");
+    a.does("send last");
+    let mut a = stage.restart(a);
+    b.says("recv", "last");
+    b.says("recv", "!PeerDied");
+    a.does("wait-peer");
+    a.does("send from the next");
+    b.says("recv", "from the next");
+    // SAFETY: the process that we made the peer fork.
+    unsafe { libc::kill(child.parse().unwrap(), libc::SIGKILL) };
+    stage.end([a, b]);
+}
+
+#[test]
 fn a_forked_child_is_no_end_and_keeps_no_seat() {
     let stage = Stage::new("forked");
     let (mut a, mut b) = stage.pair();

@@ -175,3 +175,50 @@ fn what_is_sent_while_the_ends_are_meeting_wakes_the_reader() {
     }
     stage.end([a, b]);
 }
+
+// A wait with a time limit looks once more when the time is up: these have none.
+
+#[test]
+fn a_sleeper_is_told_that_the_other_has_finished() {
+    let stage = Stage::new("finished-asleep");
+    let (mut a, mut b) = stage.pair();
+    a.does("split");
+    b.tell("recv");
+    b.waits();
+    a.does("finish"); // its end of the conversation lives on: nothing but this wakes b
+    b.hears("!Finished");
+    stage.end([a, b]);
+}
+
+#[test]
+fn each_new_peer_is_woken_also_at_its_first_sleep() {
+    // Every life of b sleeps for the first time in its own memory: the same number in the same
+    // word as its predecessor, which a has woken already.
+    let stage = Stage::new("first-sleep");
+    let mut a = stage.opened("a");
+    for life in ["one", "two", "three", "four"] {
+        let mut b = stage.opened("b");
+        b.does("wait-peer");
+        b.tell("recv");
+        b.waits();
+        a.does(&format!("send {life}"));
+        b.hears(life);
+        b.does("ack");
+        b.kill();
+        a.says("recv", "!PeerDied");
+    }
+    stage.end_with_corpses([a]);
+}
+
+#[test]
+fn a_peer_that_has_just_attached_is_woken() {
+    let stage = Stage::new("just-attached");
+    let mut a = stage.opened("a");
+    let mut b = stage.opened("b");
+    b.does("wait-peer");
+    b.tell("recv");
+    b.waits();
+    a.does("send at once");
+    b.hears("at once");
+    stage.end([a, b]);
+}

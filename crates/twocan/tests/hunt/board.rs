@@ -22,7 +22,7 @@ enum Word {
     Heard,
     /// How long the waker shall think before the next, in nanoseconds.
     Wish,
-    /// The waiter's thread: process << 32 | thread.
+    /// The waiter's process.
     Waiter,
     /// 1 = the waiter has done all its rounds.
     Done,
@@ -83,12 +83,9 @@ impl Board {
         self.word(lane, Word::Wish).load(Relaxed)
     }
 
-    /// The waiter says which thread it is.
+    /// The waiter says where it is.
     pub fn sits(&self, lane: usize) {
-        // SAFETY: no arguments, no memory.
-        let thread = unsafe { libc::gettid() };
-        let waiter = u64::from(std::process::id()) << 32 | thread as u64;
-        self.word(lane, Word::Waiter).store(waiter, Relaxed);
+        self.word(lane, Word::Waiter).store(std::process::id().into(), Relaxed);
     }
 
     pub fn done(&self, lane: usize) {
@@ -104,10 +101,10 @@ impl Board {
         (self.word(lane, Word::Heard).load(Relaxed), self.word(lane, Word::Said).load(Relaxed))
     }
 
-    /// Process and thread of the waiter, if it sits already.
-    pub fn waiter(&self, lane: usize) -> Option<(u32, u32)> {
-        let word = self.word(lane, Word::Waiter).load(Relaxed);
-        (word != 0).then_some(((word >> 32) as u32, word as u32))
+    /// The waiter's process, if it sits already.
+    pub fn waiter(&self, lane: usize) -> Option<u64> {
+        let pid = self.word(lane, Word::Waiter).load(Relaxed);
+        (pid != 0).then_some(pid)
     }
 }
 

@@ -2,11 +2,12 @@
 //! that does not come is a waiter that sleeps for ever; `aim` makes each side fall asleep just when
 //! the other wakes it. Both sides wait without a limit: nothing but the wake ends a sleep.
 //!
-//! An observer outside looks at the waiters. A wake is lost when what the waiter waits for has been
-//! there for 100 ms (the waker's call has returned) and the waiter slept in the kernel at every one
-//! of at least twenty looks during that time. A waiter that was woken and does not get a core is
-//! not asleep, and a frozen machine is not looked at: the load of the machine makes nothing fail.
-//! The longest wait by the clock, and how many took more than 100 ms, are told beside it.
+//! An observer outside looks at them. A wake is lost when what a waiter waits for has been there
+//! for 100 ms (the waker's call has returned) and, at every one of at least twenty looks during
+//! that time, every thread of the players slept in the kernel: nobody is left who could wake it.
+//! Whoever was woken and does not get a core is not asleep, nor is one that holds a lock meanwhile,
+//! and a frozen machine is not looked at: the load of the machine makes nothing fail. The longest
+//! wait by the clock, and how many took more than 100 ms, are told beside it.
 //!
 //! The plays: messages both ways; a message and its acknowledgement (a sender that sleeps); a wait
 //! for any of three things; two threads that wait for the same message; two events. Each is played
@@ -137,8 +138,7 @@ fn observe(board: &Board, lanes: &[usize], way: &Way<'_>) {
                 moved = Instant::now();
             }
             let owed = debt.1 > debt.0;
-            let asleep = || board.waiter(*lane).is_some_and(|(pid, tid)| is_asleep(pid, tid));
-            if debt == *before && owed && asleep() {
+            if debt == *before && owed && all_asleep(board, lanes) {
                 *looks += 1;
                 let lost = *looks >= LOOKS && since.elapsed() >= LOST;
                 assert!(!lost, "a wake was lost: {way:?}, waiter {lane}, (heard, said) {debt:?}");
@@ -151,10 +151,17 @@ fn observe(board: &Board, lanes: &[usize], way: &Way<'_>) {
     }
 }
 
-/// Does the thread sleep in the kernel (and not: wait for a core, or stand in a frozen group)?
-fn is_asleep(pid: u32, tid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat")).unwrap_or_default();
-    stat.rsplit(')').next().is_some_and(|state| state.trim_start().starts_with('S'))
+/// Does every thread of the players sleep in the kernel (and not: wait for a core, or stand in a
+/// frozen group)?
+fn all_asleep(board: &Board, lanes: &[usize]) -> bool {
+    let sleeps = |task: std::io::Result<std::fs::DirEntry>| {
+        let stat = task.and_then(|task| std::fs::read_to_string(task.path().join("stat")));
+        stat.is_ok_and(|s| s.rsplit(')').next().is_some_and(|s| s.trim_start().starts_with('S')))
+    };
+    lanes.iter().all(|lane| {
+        let Some(pid) = board.waiter(*lane) else { return false };
+        std::fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|mut tasks| tasks.all(sleeps))
+    })
 }
 
 fn rounds() -> u64 {

@@ -85,14 +85,14 @@ fn one(part: &Part, begins: bool, board: &'static Board) -> Tally {
     match part.play.as_str() {
         "messages" => {
             let (mut tx, mut rx) = open(part, "hunt").into_split();
-            turn.each(|n| drop(tx.send(n).unwrap()), |n| assert_eq!(*rx.recv().unwrap(), n));
+            turn.each(|n| _ = tx.send(n).unwrap(), |n| assert_eq!(*rx.recv().unwrap(), n));
         }
         "any" => any(part, &mut turn),
         "acknowledgements" => acknowledgements(part, &mut turn),
         "two" if !begins => return two_waiters(part, turn),
         "two" => {
             let (mut tx, mut rx) = open(part, "hunt").into_split();
-            turn.each(|n| drop(tx.send(n).unwrap()), |n| assert_eq!(*rx.recv().unwrap(), n));
+            turn.each(|n| _ = tx.send(n).unwrap(), |n| assert_eq!(*rx.recv().unwrap(), n));
         }
         "events" => {
             let event = |name| Event::create_or_open(name, Reset::Auto).unwrap();
@@ -170,7 +170,7 @@ fn any(part: &Part, turn: &mut Turn) {
     let never = Event::create_or_open("never", Reset::Manual).unwrap();
     let rx = RwLock::new(rx);
     turn.each(
-        |n| drop(tx.send(n).unwrap()),
+        |n| _ = tx.send(n).unwrap(),
         |n| {
             let mut rx = rx.write().unwrap();
             let ready = wait_any(&[&never, &silent.1, &*rx], Until::FOREVER).unwrap();
@@ -191,7 +191,7 @@ fn acknowledgements(part: &Part, turn: &mut Turn) {
     let (tx, rx): (RwLock<Sender>, RwLock<Receiver>) = (RwLock::new(tx), RwLock::new(rx));
     if turn.begins {
         turn.each(
-            |n| drop(tx.write().unwrap().send(n).unwrap()),
+            |n| _ = tx.write().unwrap().send(n).unwrap(),
             |_| {
                 let mut tx = tx.write().unwrap();
                 let last = tx.sent().unwrap();
@@ -238,7 +238,7 @@ fn two_waiters(part: &Part, mut turn: Turn) -> Tally {
             leave.wait();
             let taken = rx.write().unwrap().try_recv().unwrap();
             assert_eq!(*taken, round.to_le_bytes());
-            turn.say(round, &mut |n| drop(tx.send(n).unwrap()));
+            turn.say(round, &mut |n| _ = tx.send(n).unwrap());
         }
         turn.tally.add(second.join().unwrap());
     });

@@ -13,7 +13,7 @@ use std::ptr::NonNull;
 /// # Safety
 /// `from` is readable and `to` writable for `len` bytes; they do not overlap. One of them may be
 /// written by another process meanwhile: then the copy is a mixture.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(twocan_tsan)))]
 #[inline(never)]
 pub(crate) unsafe fn copy_opaque(from: *const u8, to: *mut u8, len: usize) {
     // SAFETY: the caller vouches for both ranges; the arguments lie where the C calling convention

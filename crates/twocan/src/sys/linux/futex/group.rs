@@ -76,6 +76,9 @@ pub(super) fn one_thread_each(words: &[Word], deadline: Option<Instant>) -> Outc
             // Tests hold it up where a wake is lost.
             #[cfg(test)]
             std::thread::sleep(Duration::from_micros(300));
+            if cfg!(twocan_mutant = "mark-late") {
+                mark.store(MAY_SLEEP, Ordering::Relaxed);
+            }
             wait_one(word, None);
         }
         done.store(1, Ordering::Release);
@@ -86,7 +89,9 @@ pub(super) fn one_thread_each(words: &[Word], deadline: Option<Instant>) -> Outc
         let mut limit = deadline;
         for (word, mark) in words.iter().zip(&marks) {
             let work = &work;
-            mark.store(MAY_SLEEP, Ordering::Relaxed);
+            if !cfg!(twocan_mutant = "mark-late") {
+                mark.store(MAY_SLEEP, Ordering::Relaxed);
+            }
             if !helper(scope, move || work(word, mark)) {
                 mark.store(LEFT, Ordering::Relaxed);
                 limit = earlier(deadline, NO_THREAD_NAP);
@@ -113,7 +118,7 @@ fn free_all(done: &AtomicU32, words: &[Word], marks: &[AtomicU8]) {
                 wake_word(word);
             }
         }
-        if !asleep {
+        if !asleep || cfg!(twocan_mutant = "wake-helpers-once") {
             return;
         }
         std::thread::sleep(pause);
