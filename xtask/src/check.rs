@@ -2,8 +2,9 @@
 
 use crate::files::{Tree, target};
 use crate::run::{Outcome, Steps, cargo, shown};
-use crate::{count, generate, mutants, tidy};
+use crate::{count, generate, mutants, tidy, trust};
 use std::collections::BTreeSet;
+use std::process::Command;
 
 /// The lints are errors here, warnings while one works.
 const DENY: [&str; 3] = ["--", "-D", "warnings"];
@@ -37,6 +38,7 @@ pub(crate) fn check(tests: bool) -> Result<(), String> {
     steps.step("generated parts", || outcome(generate::generate(false)));
     steps.step("documented commands", documented_commands);
     steps.step("mutant table", || outcome(mutants::compare(&Tree::read())));
+    steps.step("trust table", || outcome(trust::compare(&Tree::read())));
     steps.finish()
 }
 
@@ -56,10 +58,14 @@ fn loom() -> Outcome {
     if !has_loom_tests(&tree) {
         return Outcome::Skipped("no loom models in crates/twocan/src".to_owned());
     }
+    shown(&mut loom_command(&[]))
+}
+
+pub(crate) fn loom_command(more: &[&str]) -> Command {
     let folder = target().join("loom").display().to_string();
     let env = [("RUSTFLAGS", "--cfg loom"), ("CARGO_TARGET_DIR", folder.as_str())];
     let test = ["test", "-p", "twocan", "--release", "--lib", "loom"];
-    shown(&mut cargo(&test, &env))
+    cargo(&[&test, more].concat(), &env)
 }
 
 /// Models live in `src/loom` or behind `cfg(all(test, loom))`.

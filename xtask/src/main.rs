@@ -9,6 +9,8 @@ mod generate;
 mod mutants;
 mod run;
 mod tidy;
+mod trust;
+mod tsan;
 mod wrap;
 
 use std::process::ExitCode;
@@ -24,6 +26,9 @@ cargo xtask COMMAND
   count [--write]       instructions of a send and a receive, compared with (or put into) the record
   mutants NAME|all      builds in one deliberate fault and expects the named test to fail
   mutants list          the faults, and the test that must catch each
+  tsan                  the tests of the library under ThreadSanitizer
+  trust [--long]        each promise beside the run that proves it, in its CI length or its
+      [--only ROW]      long one; exit code 1 if one did not hold
 ";
 
 /// What the command line asks for.
@@ -35,6 +40,8 @@ enum Command {
     Generate { write: bool },
     Count { write: bool },
     Mutants(String),
+    Tsan,
+    Trust(trust::Choice),
     Help,
 }
 
@@ -49,13 +56,29 @@ fn parse(words: &[&str]) -> Result<Command, String> {
         ["count"] => Ok(Command::Count { write: false }),
         ["count", "--write"] => Ok(Command::Count { write: true }),
         ["mutants", name] => Ok(Command::Mutants((*name).to_owned())),
+        ["tsan"] => Ok(Command::Tsan),
+        ["trust", more @ ..] => choice(more).map(Command::Trust),
         [] | ["help" | "--help" | "-h"] => Ok(Command::Help),
         _ => Err(format!("xtask: \"{}\" is no command.\n\n{USAGE}", words.join(" "))),
     }
 }
 
+fn choice(words: &[&str]) -> Result<trust::Choice, String> {
+    let mut choice = trust::Choice::default();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match *word {
+            "--long" => choice.long = true,
+            "--only" => choice.only = words.next().map(|row| (*row).to_owned()),
+            other => return Err(format!("xtask: trust knows no \"{other}\".\n\n{USAGE}")),
+        }
+    }
+    Ok(choice)
+}
+
 /// The first words of all commands; the tidy rule on documented commands reads it.
-const COMMANDS: [&str; 6] = ["check", "tidy", "wrap", "generate", "count", "mutants"];
+const COMMANDS: [&str; 8] =
+    ["check", "tidy", "wrap", "generate", "count", "mutants", "tsan", "trust"];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -67,6 +90,8 @@ fn main() -> ExitCode {
         Ok(Command::Generate { write }) => generate::generate(write),
         Ok(Command::Count { write }) => count::count(write),
         Ok(Command::Mutants(name)) => mutants::mutants(&name),
+        Ok(Command::Tsan) => tsan::tsan(),
+        Ok(Command::Trust(choice)) => trust::trust(&choice),
         Ok(Command::Help) => {
             print!("{USAGE}");
             Ok(())
@@ -96,6 +121,9 @@ mod tests {
         }
         assert_eq!(parse(&["check", "--no-tests"]), Ok(Command::Check { tests: false }));
         assert_eq!(parse(&["mutants", "all"]), Ok(Command::Mutants("all".to_owned())));
+        let choice = trust::Choice { long: true, only: Some("wrap".to_owned()) };
+        assert_eq!(parse(&["trust", "--long", "--only", "wrap"]), Ok(Command::Trust(choice)));
+        assert!(parse(&["trust", "--lnog"]).is_err());
         assert_eq!(parse(&[]), Ok(Command::Help));
         assert!(parse(&["chekc"]).is_err());
     }

@@ -5,10 +5,12 @@
 //! test must fail. A fault that does not compile, or a filter that matches no test, counts as
 //! survived: nothing has been shown.
 
+mod rules;
+
 use crate::files::{Tree, target};
-use crate::run::{cargo, words};
+use crate::run::{Ended, cargo, finish, own_group, words};
 use std::collections::BTreeSet;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// The reserved name under which nothing is broken: the same tests must pass.
@@ -43,6 +45,10 @@ struct Mutant {
 }
 
 /// All faults. `cargo xtask check` compares the names with the sources.
+fn all() -> impl Iterator<Item = &'static Mutant> {
+    TABLE.iter().chain(rules::TABLE)
+}
+
 const TABLE: &[Mutant] = &[
     row(
         "publish-first",
@@ -183,7 +189,7 @@ const fn row(name: &'static str, breaks: &'static str, place: Place, test: &'sta
 /// Runs one fault, or all.
 pub(crate) fn mutants(which: &str) -> Result<(), String> {
     if which == "list" {
-        for m in TABLE {
+        for m in all() {
             println!("{:24} {}", m.name, m.breaks);
             println!("{:24} caught by {:?} {} of {}", "", m.place, m.test, m.package);
         }
@@ -192,10 +198,11 @@ pub(crate) fn mutants(which: &str) -> Result<(), String> {
     if which == "all" {
         compare(&Tree::read())?;
     }
-    let chosen: Vec<&Mutant> = TABLE.iter().filter(|m| which == "all" || m.name == which).collect();
+    let chosen: Vec<&Mutant> = all().filter(|m| which == "all" || m.name == which).collect();
     if chosen.is_empty() && which != "all" {
         return Err(format!("there is no mutant \"{which}\"; `cargo xtask mutants list` has all"));
     }
+    let count = chosen.len();
     let mut healthy = BTreeSet::new();
     let mut survived = Vec::new();
     for m in chosen {
@@ -219,6 +226,9 @@ pub(crate) fn mutants(which: &str) -> Result<(), String> {
                 survived.push(m.name);
             }
         }
+    }
+    if which == "all" && survived.is_empty() {
+        println!("trust: mutants: {count} faults, each caught by its test");
     }
     if survived.is_empty() { Ok(()) } else { Err(format!("survived: {}", survived.join(", "))) }
 }
@@ -263,6 +273,8 @@ fn run(m: &Mutant, fault: &str) -> Result<Verdict, String> {
         let args = [&["test", "--quiet", "-p", m.package], place, more].concat();
         let env = [("RUSTC_WORKSPACE_WRAPPER", &*compiler), ("CARGO_TARGET_DIR", &*folder)];
         let mut command = cargo(&args, &env);
+        // For those that chance finds: enough of it.
+        command.env("TWOCAN_ROUNDS", "60000");
         if m.place == Place::Loom {
             command.env("RUSTFLAGS", "--cfg loom");
         }
@@ -279,43 +291,17 @@ fn run(m: &Mutant, fault: &str) -> Result<Verdict, String> {
     }
     let start = Instant::now();
     let mut child = own_group(&mut command(&[m.test])).spawn().map_err(|e| e.to_string())?;
-    loop {
-        match child.try_wait().map_err(|e| e.to_string())? {
-            Some(status) if status.success() => return Ok(Verdict::Passed),
-            Some(_) => return Ok(Verdict::Failed(start.elapsed())),
-            None if start.elapsed() > TEST_TIME_MAX => {
-                end_group(&mut child);
-                return Ok(Verdict::Hung);
-            }
-            None => std::thread::sleep(Duration::from_millis(50)),
-        }
-    }
-}
-
-/// The test may start processes of its own; all of them end with it.
-#[cfg(unix)]
-fn own_group(command: &mut Command) -> &mut Command {
-    std::os::unix::process::CommandExt::process_group(command, 0)
-}
-
-#[cfg(not(unix))]
-fn own_group(command: &mut Command) -> &mut Command {
-    command
-}
-
-fn end_group(child: &mut Child) {
-    if cfg!(unix) {
-        let group = format!("-{}", child.id());
-        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
-    }
-    let _ = child.kill();
-    let _ = child.wait();
+    Ok(match finish(&mut child, TEST_TIME_MAX)? {
+        Ended::Well => Verdict::Passed,
+        Ended::Failed => Verdict::Failed(start.elapsed()),
+        Ended::Hung => Verdict::Hung,
+    })
 }
 
 /// Every fault in the sources has a row, and every row a fault.
 pub(crate) fn compare(tree: &Result<Tree, String>) -> Result<(), String> {
     let tree = tree.as_ref().map_err(Clone::clone)?;
-    let rows: BTreeSet<&str> = TABLE.iter().map(|m| m.name).collect();
+    let rows: BTreeSet<&str> = all().map(|m| m.name).collect();
     let found = named_in(tree);
     let mut wrong = Vec::new();
     for name in found.iter().filter(|name| !rows.contains(name.as_str())) {
@@ -351,9 +337,9 @@ mod tests {
 
     #[test]
     fn no_row_stands_twice_and_no_name_is_reserved() {
-        let rows: BTreeSet<_> = TABLE.iter().map(|m| (m.name, m.place, m.test)).collect();
-        assert_eq!(rows.len(), TABLE.len());
-        let names: BTreeSet<&str> = TABLE.iter().map(|m| m.name).collect();
+        let rows: BTreeSet<_> = all().map(|m| (m.name, m.place, m.test)).collect();
+        assert_eq!(rows.len(), all().count());
+        let names: BTreeSet<&str> = all().map(|m| m.name).collect();
         assert!(!names.contains(HEALTHY) && !names.contains("all") && !names.contains("list"));
     }
 }

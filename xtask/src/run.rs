@@ -1,8 +1,10 @@
 //! Steps with a heading, a result and a summary.
 
 use crate::files::root;
+use std::fs::File;
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How a step ended.
@@ -82,6 +84,66 @@ pub(crate) fn shown(command: &mut Command) -> Outcome {
     }
 }
 
+/// How a command with a time limit ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Well,
+    Failed,
+    /// Not within its limit; it was killed, and all it had started.
+    Hung,
+}
+
+/// Runs a command for at most `limit`; what it prints goes to `log`.
+pub(crate) fn finish_within(
+    command: &mut Command,
+    log: &Path,
+    limit: Duration,
+) -> Result<Ended, String> {
+    let mut open = || -> std::io::Result<Child> {
+        let out = File::create(log)?;
+        let err = out.try_clone()?;
+        own_group(command).stdout(out).stderr(err).spawn()
+    };
+    let mut child = open().map_err(|e| format!("{e}: {}", words(command)))?;
+    finish(&mut child, limit)
+}
+
+/// Waits for a child that leads a group of its own.
+pub(crate) fn finish(child: &mut Child, limit: Duration) -> Result<Ended, String> {
+    let start = Instant::now();
+    loop {
+        match child.try_wait().map_err(|e| e.to_string())? {
+            Some(status) if status.success() => return Ok(Ended::Well),
+            Some(_) => return Ok(Ended::Failed),
+            None if start.elapsed() > limit => {
+                end_group(child);
+                return Ok(Ended::Hung);
+            }
+            None => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+/// A test may start processes of its own; all of them end with it.
+#[cfg(unix)]
+pub(crate) fn own_group(command: &mut Command) -> &mut Command {
+    std::os::unix::process::CommandExt::process_group(command, 0)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn own_group(command: &mut Command) -> &mut Command {
+    command
+}
+
+fn end_group(child: &mut Child) {
+    if cfg!(unix) {
+        let group = format!("-{}", child.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
 /// The command as one would type it.
 pub(crate) fn words(command: &Command) -> String {
     let mut text = String::new();
@@ -100,6 +162,21 @@ pub(crate) fn words(command: &Command) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_command_that_hangs_is_ended_and_one_that_fails_is_told_from_it() {
+        let log = std::env::temp_dir().join(format!("xtask-run-{}", std::process::id()));
+        let ended = |line: &str, limit: u64| {
+            let mut shell = Command::new("sh");
+            finish_within(shell.args(["-c", line]), &log, Duration::from_millis(limit)).unwrap()
+        };
+        assert_eq!(ended("sleep 600 & sleep 600", 200), Ended::Hung);
+        assert_eq!(ended("exit 3", 60_000), Ended::Failed);
+        assert_eq!(ended("echo said", 60_000), Ended::Well);
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), "said\n");
+        std::fs::remove_file(&log).unwrap();
+    }
 
     #[test]
     fn one_failed_step_fails_the_whole_and_the_others_still_run() {
