@@ -1,12 +1,11 @@
 //! One end: sends and reads at the same time, and logs both.
 
 use crate::chance::{Chance, message, read};
-use crate::support::{listen, say};
-use std::os::fd::FromRawFd;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use std::{fs::File, io::Write};
+use std::{fs::File, io::Read, io::Write};
 use twocan::{Channel, PeerChange, Receiver, RecvError, SendError, Sender, Seq, wait_any};
 
 /// A line of the log is 40 bytes: what, counter, the two halves of the number, 1 = whole. One
@@ -19,9 +18,6 @@ pub const READ: u64 = 3;
 pub const FAILED: u64 = 4;
 /// The last message of a side.
 pub const FAREWELL: u64 = 1 << 62;
-
-/// Where an incarnation's pipe is, in the child.
-pub const LOG_FD: i32 = 3;
 
 struct Log(File);
 
@@ -41,12 +37,13 @@ impl Log {
     }
 }
 
-/// Arguments: name of the channel, the counter to begin with, a seed.
-pub fn play(words: &[String]) {
+/// Arguments: name of the channel, the counter to begin with, a seed. Descriptors: the log, and a
+/// pipe that ends when this end shall say farewell.
+pub fn play(words: &[&str], fds: Vec<OwnedFd>) {
     let [name, first, seed] = words else { return };
     let (first, seed): (u64, u64) = (first.parse().unwrap(), seed.parse().unwrap());
-    // SAFETY: the director has put the pipe there for us; nothing else in this process knows of it.
-    let mut log = Log(unsafe { File::from_raw_fd(LOG_FD) });
+    let [log, enough] = <[OwnedFd; 2]>::try_from(fds).expect("two pipes");
+    let mut log = Log(File::from(log));
     let mut chance = Chance::new(seed);
     // Small rings: messages of more than 1 or 4 KiB go in fragments, and a slow reader is soon
     // behind.
@@ -72,11 +69,11 @@ pub fn play(words: &[String]) {
     if early {
         attached(alone, &change, &mut log);
     }
-    listen(); // until the director has had enough
+    // Until the director has had enough.
+    let _ = File::from(enough).read(&mut [0]);
     ending.store(true, Ordering::Relaxed);
     sender.join().unwrap();
     reader.join().unwrap();
-    say("done");
 }
 
 fn attached(alone: bool, change: &PeerChange, log: &mut Log) {

@@ -1,24 +1,25 @@
 //! Starts the ends, kills them, and reads their logs.
 
-use crate::actor::{ATTACHED, LINE, LOG_FD};
+use crate::actor::{ATTACHED, LINE};
 use crate::chance::Chance;
 use crate::ledger::{Incarnation, Line, Report, settle};
 use crate::support::{TempDir, unique};
+use crate::zygote::{Zygote, pipe};
 use std::fs::File;
-use std::io::Read;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::io::{BufReader, Read};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Nothing here takes that long on any machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running end.
 struct Running {
-    process: Child,
+    pid: i32,
+    /// Closed, it says farewell.
+    enough: OwnedFd,
     attached: Receiver<()>,
     log: JoinHandle<Vec<Line>>,
     /// The first message that it would send.
@@ -34,6 +35,7 @@ struct Side {
 }
 
 pub struct Director {
+    zygote: Zygote,
     dir: TempDir,
     name: String,
     chance: Chance,
@@ -43,8 +45,9 @@ pub struct Director {
 impl Director {
     pub fn start(chance: Chance) -> Director {
         let side = || Side { running: None, attached: false, past: Vec::new() };
-        let dir = TempDir::new("kill");
-        let mut director = Director { dir, name: unique("kill"), chance, sides: [side(), side()] };
+        let (dir, sides) = (TempDir::new("kill"), [side(), side()]);
+        let zygote = Zygote::start(&dir.0);
+        let mut director = Director { zygote, dir, name: unique("kill"), chance, sides };
         director.spawn(0, 0);
         director.spawn(1, 0);
         director.wait_attached(0);
@@ -53,26 +56,14 @@ impl Director {
     }
 
     fn spawn(&mut self, side: usize, first: u64) {
-        let (reader, writer) = pipe();
-        let words = [self.name.as_str(), &first.to_string(), &self.chance.word().to_string()]
-            .join("\u{1f}");
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "child", "--ignored", "--nocapture", "--test-threads=1"]);
-        command.env("TWOCAN_TEST_ROLE", words).env("TWOCAN_DIR", &self.dir.0);
-        command.stdin(Stdio::piped()).stdout(Stdio::null());
-        let fd = writer.as_raw_fd();
-        // SAFETY: one system call between fork and exec; `dup2` leaves its target open across exec.
-        unsafe {
-            command.pre_exec(move || match libc::dup2(fd, LOG_FD) {
-                LOG_FD => Ok(()),
-                _ => Err(std::io::Error::last_os_error()),
-            })
-        };
-        let process = command.spawn().unwrap();
-        drop(writer);
+        let (log, writer) = pipe();
+        let (reader, enough) = pipe();
+        let words = [self.name.as_str(), &first.to_string(), &self.chance.word().to_string()];
+        let pid = self.zygote.spawn(&words, &[writer.as_fd(), reader.as_fd()]);
+        drop((writer, reader));
         let (tell, attached) = channel();
-        let log = std::thread::spawn(move || read_log(reader, &tell));
-        self.sides[side].running = Some(Running { process, attached, log, first });
+        let log = std::thread::spawn(move || read_log(log.into(), &tell));
+        self.sides[side].running = Some(Running { pid, enough, attached, log, first });
         self.sides[side].attached = false;
     }
 
@@ -113,9 +104,8 @@ impl Director {
     /// Returns the counter with which the successor begins: behind the one that may have been under
     /// way.
     fn kill(&mut self, side: usize) -> u64 {
-        let mut running = self.sides[side].running.take().expect("it runs");
-        running.process.kill().unwrap();
-        running.process.wait().unwrap();
+        let running = self.sides[side].running.take().expect("it runs");
+        self.zygote.kill(running.pid);
         let lines = running.log.join().unwrap();
         let incarnation = Incarnation { first: running.first, lines };
         let next = incarnation.under_way() + 1;
@@ -127,26 +117,21 @@ impl Director {
     pub fn end(mut self) -> Report {
         self.wait_attached(0);
         self.wait_attached(1);
-        for side in &mut self.sides {
-            drop(side.running.as_mut().and_then(|running| running.process.stdin.take()));
+        let running = self.sides.iter_mut().map(|side| side.running.take().expect("it runs"));
+        let mut lives = Vec::new();
+        for Running { pid, enough, log, first, .. } in running {
+            drop(enough);
+            lives.push((pid, log, first));
         }
-        for (number, side) in self.sides.iter_mut().enumerate() {
-            let mut running = side.running.take().expect("it runs");
-            let deadline = Instant::now() + PATIENCE;
-            let status = loop {
-                if let Some(status) = running.process.try_wait().unwrap() {
-                    break status;
-                }
-                if Instant::now() > deadline {
-                    // Its log tells what is missing.
-                    println!("end {number} does not hear the farewell");
-                    running.process.kill().unwrap();
-                }
-                std::thread::sleep(Duration::from_millis(2));
-            };
-            println!("end {number} ended: {status}");
-            let lines = running.log.join().unwrap();
-            side.past.push(Incarnation { first: running.first, lines });
+        for (number, (pid, log, first)) in lives.into_iter().enumerate() {
+            match self.zygote.finish(pid, PATIENCE) {
+                Some(0) => {}
+                Some(status) => println!("end {number} ended with status {status:#x}"),
+                // Its log tells what is missing.
+                None => println!("end {number} does not hear the farewell"),
+            }
+            let lines = log.join().unwrap();
+            self.sides[number].past.push(Incarnation { first, lines });
         }
         let [a, b] = &self.sides;
         let mut report = settle(&a.past, &b.past);
@@ -157,30 +142,8 @@ impl Director {
     }
 }
 
-impl Drop for Director {
-    fn drop(&mut self) {
-        for running in self.sides.iter_mut().filter_map(|side| side.running.as_mut()) {
-            let _ = running.process.kill();
-            let _ = running.process.wait();
-        }
-    }
-}
-
-/// The writing side stands far above what a child expects at low numbers.
-fn pipe() -> (File, OwnedFd) {
-    let mut ends = [0; 2];
-    // SAFETY: room for two descriptors, which are ours afterwards.
-    unsafe {
-        assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC), 0);
-        let high = libc::fcntl(ends[1], libc::F_DUPFD_CLOEXEC, 50);
-        assert!(high >= 50);
-        libc::close(ends[1]);
-        (File::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(high))
-    }
-}
-
-fn read_log(mut pipe: File, tell: &Sender<()>) -> Vec<Line> {
-    let mut lines = Vec::new();
+fn read_log(pipe: File, tell: &Sender<()>) -> Vec<Line> {
+    let (mut pipe, mut lines) = (BufReader::new(pipe), Vec::new());
     let mut bytes = [0; LINE];
     while pipe.read_exact(&mut bytes).is_ok() {
         let line = Line::read(&bytes);

@@ -163,6 +163,15 @@ impl Report {
         self.left_behind += other.left_behind;
     }
 
+    /// The line of the trust table.
+    pub fn figures(&self) -> String {
+        let Report { sent, repeated, lost, corrupt, disordered, twice, .. } = self;
+        format!(
+            "{sent} messages, {lost} lost, {corrupt} corrupt, {disordered} out of order, \
+             {twice} twice, {repeated} repeated as promised"
+        )
+    }
+
     pub fn is_clean(&self) -> bool {
         let bad = [
             self.lost,

@@ -20,6 +20,8 @@
 //!   but nothing proves it: both are legal.
 //! - A message read but not logged was not acknowledged: it comes again, and is logged then.
 //!
+//! Several such pairs at a time: dying takes longer than computing.
+//!
 //! `TWOCAN_KILLS` sets the number of kills (default 2000), `TWOCAN_SEED` repeats the choices of a
 //! run.
 
@@ -27,6 +29,8 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/zygote.rs"]
+mod zygote;
 
 mod actor;
 mod chance;
@@ -35,13 +39,14 @@ mod ledger;
 
 use chance::Chance;
 use director::Director;
+use ledger::Report;
 use std::time::{Instant, SystemTime};
 
 #[test]
 #[ignore = "a second process of the other tests"]
 fn child() {
-    if let Some(words) = support::role() {
-        actor::play(&words);
+    if support::role().is_some() {
+        zygote::serve(actor::play);
     }
 }
 
@@ -50,18 +55,42 @@ fn setting(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {text:?}")))
 }
 
+/// The number that names the run, and a source of chance for each of its parts.
+fn seed() -> u64 {
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+    setting("TWOCAN_SEED").unwrap_or(now)
+}
+
+/// Pairs at a time. Until a killed process is gone takes some milliseconds in which nobody
+/// computes: the kernel puts its watch of file names away.
+const PAIRS: u64 = 4;
+/// Kills after which a pair says farewell and its accounts are settled: the logs stay small.
+const CHAPTER: u64 = 1000;
+
 #[test]
 fn whoever_is_killed_whenever_nothing_is_lost_and_nothing_comes_twice() {
-    let kills = setting("TWOCAN_KILLS").unwrap_or(2000);
-    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-    let seed = setting("TWOCAN_SEED").unwrap_or(now);
+    let (kills, seed) = (setting("TWOCAN_KILLS").unwrap_or(2000), seed());
     println!("TWOCAN_SEED={seed} TWOCAN_KILLS={kills}");
     let started = Instant::now();
-    let mut director = Director::start(Chance::new(seed));
-    for _ in 0..kills {
-        director.kill_one();
-    }
-    let report = director.end();
+    let pair = |number: u64| {
+        let mut chance = Chance::new(seed ^ number << 56);
+        let mut report = Report::default();
+        let mut left = kills / PAIRS + u64::from(number < kills % PAIRS);
+        while left > 0 {
+            let chapter = left.min(CHAPTER);
+            let mut director = Director::start(Chance::new(chance.word()));
+            (0..chapter).for_each(|_| director.kill_one());
+            report.add(&director.end());
+            left -= chapter;
+        }
+        report
+    };
+    let mut report = Report::default();
+    std::thread::scope(|scope| {
+        let pairs: Vec<_> = (0..PAIRS).map(|number| scope.spawn(move || pair(number))).collect();
+        pairs.into_iter().for_each(|pair| report.add(&pair.join().unwrap()));
+    });
     println!("{kills} kills in {:.1} s: {report}", started.elapsed().as_secs_f64());
     assert!(report.is_clean(), "TWOCAN_SEED={seed}: {report}");
+    println!("trust: random-kills: {kills} kills, {}", report.figures());
 }
