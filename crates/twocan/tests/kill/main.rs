@@ -22,8 +22,10 @@
 //!
 //! Several such pairs at a time: dying takes longer than computing.
 //!
-//! `TWOCAN_KILLS` sets the number of kills (default 2000), `TWOCAN_SEED` repeats the choices of a
-//! run.
+//! The same for waiters and setters of events: `signals` tells their stories.
+//!
+//! `TWOCAN_KILLS` sets the number of kills (default 2000; of waiters and setters 600), `TWOCAN_SEED`
+//! repeats the choices of a run.
 
 #![allow(unreachable_pub, reason = "one program: what its files share is pub")]
 
@@ -36,17 +38,25 @@ mod actor;
 mod chance;
 mod director;
 mod ledger;
+mod signals;
 
 use chance::Chance;
 use director::Director;
 use ledger::Report;
 use std::time::{Instant, SystemTime};
+use support::{Child, TempDir};
 
 #[test]
 #[ignore = "a second process of the other tests"]
 fn child() {
-    if support::role().is_some() {
-        zygote::serve(actor::play);
+    let words = support::role().unwrap_or_default();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["zygote"] => zygote::serve(|words, fds| match words {
+            ["waits" | "sets", ..] => signals::play(words, fds),
+            _ => actor::play(words, fds),
+        }),
+        ["signals"] => signals::kill_all(setting("TWOCAN_KILLS").unwrap_or(600), seed()),
+        _ => {}
     }
 }
 
@@ -93,4 +103,19 @@ fn whoever_is_killed_whenever_nothing_is_lost_and_nothing_comes_twice() {
     println!("{kills} kills in {:.1} s: {report}", started.elapsed().as_secs_f64());
     assert!(report.is_clean(), "TWOCAN_SEED={seed}: {report}");
     println!("trust: random-kills: {kills} kills, {}", report.figures());
+}
+
+#[test]
+fn whoever_waits_or_sets_and_is_killed_loses_nobody_elses_signal() {
+    let dir = TempDir::new("signals");
+    let mut stage = Child::start_with("signals", &[], |command| {
+        command.env("TWOCAN_DIR", &dir.0);
+    });
+    loop {
+        match stage.hear() {
+            line if line.is_empty() => break,
+            line => println!("{line}"),
+        }
+    }
+    stage.finish();
 }

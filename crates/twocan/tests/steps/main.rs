@@ -1,0 +1,81 @@
+//! Kill at every instruction: of `send`, of `recv` and acknowledging, of opening, meeting and
+//! leaving.
+//!
+//! How it is tried. A second process gets ready, and is then led through a window of its program
+//! one instruction at a time (ptrace). After so many instructions it is killed. The survivor and
+//! whoever comes next must find: what `send` accepted is there, whole, in order; what it had not
+//! accepted is there whole or not at all; what was acknowledged does not come again, what was not
+//! comes; and the channel goes on within a second. Then the next victim goes one instruction
+//! further.
+//!
+//! A kill in front of an instruction and one behind it are two points; a system call counts as one
+//! instruction here, and what a kill does in the middle of one is the kernel's affair (and that of
+//! the test `kill`).
+//!
+//! `TWOCAN_STEPS` sets how many points of each window are tried (spread over it evenly, at another
+//! place in each run; `TWOCAN_SEED` repeats them), `all` = every one; `TWOCAN_WINDOW` picks one
+//! window by its name.
+
+#![allow(unreachable_pub, reason = "one program: what its files share is pub")]
+
+#[path = "../kill/chance.rs"]
+mod chance;
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../support/zygote.rs"]
+mod zygote;
+
+#[cfg(target_arch = "x86_64")]
+mod sessions;
+#[cfg(target_arch = "x86_64")]
+mod stage;
+#[cfg(target_arch = "x86_64")]
+mod trace;
+#[cfg(target_arch = "x86_64")]
+mod victim;
+#[cfg(target_arch = "x86_64")]
+mod windows;
+
+use support::{Child, TempDir};
+
+#[test]
+#[ignore = "a second process of the other tests"]
+fn child() {
+    let words = support::role().unwrap_or_default();
+    #[cfg(target_arch = "x86_64")]
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["zygote"] => zygote::serve(victim::play),
+        ["messages"] => windows::messages(),
+        ["sessions"] => windows::sessions(),
+        _ => {}
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    if !words.is_empty() {
+        support::say("skipped: this test knows the instructions of x86-64 only");
+    }
+}
+
+/// The stage is a process of its own, with a directory of its own.
+fn on_stage(what: &str) {
+    let dir = TempDir::new("steps");
+    let mut stage = Child::start_with(what, &[], |command| {
+        command.env("TWOCAN_DIR", &dir.0);
+    });
+    loop {
+        match stage.hear() {
+            line if line.is_empty() => break,
+            line => println!("{line}"),
+        }
+    }
+    stage.finish();
+}
+
+#[test]
+fn a_message_is_whole_or_absent_at_every_instruction() {
+    on_stage("messages");
+}
+
+#[test]
+fn whoever_is_killed_in_coming_or_going_leaves_the_channel_to_the_next() {
+    on_stage("sessions");
+}

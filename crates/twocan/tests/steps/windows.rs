@@ -1,0 +1,126 @@
+//! Which windows there are, and what each run tries of them.
+
+use crate::sessions;
+use crate::stage::{self, Choice, Tally, Victim};
+use crate::support::say;
+use crate::trace;
+use crate::zygote::Zygote;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use std::sync::Mutex;
+use std::time::{Instant, SystemTime};
+
+/// Windows at a time. Until a killed process is gone takes some milliseconds in which nobody
+/// computes.
+const LANES: usize = 4;
+
+fn choice(default: usize) -> Choice {
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+    let number = |name: &str| {
+        let text = std::env::var(name).ok()?;
+        let words = || panic!("{name} must be a number or \"all\", not {text:?}");
+        Some(if text == "all" { u64::MAX } else { text.parse().unwrap_or_else(|_| words()) })
+    };
+    let seed = number("TWOCAN_SEED").unwrap_or(now);
+    say(&format!("TWOCAN_SEED={seed}"));
+    let most = number("TWOCAN_STEPS").map_or(default, |n| n.clamp(1, 1 << 32) as usize);
+    Choice { most, seed }
+}
+
+fn may_trace(zygote: &Zygote) -> bool {
+    let mut idle = Victim::start(zygote, &["idles"]);
+    idle.until_ready();
+    let allowed = trace::allowed(idle.pid);
+    if let Err(why) = &allowed {
+        say(&format!("skipped: this process may not trace another ({why})"));
+    }
+    allowed.is_ok()
+}
+
+/// This thread, and the processes that it starts, take turns on one processor: a step is much
+/// faster than between two.
+fn stay_on(lane: usize) {
+    let allowed = sched_getaffinity(None).unwrap();
+    let all: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect();
+    let mut one = CpuSet::new();
+    one.set(all[lane % all.len()]);
+    sched_setaffinity(None, &one).unwrap();
+}
+
+type Window = (&'static str, fn(&Zygote, &str, Choice) -> Tally);
+
+/// Several windows at a time.
+fn through(windows: &[Window], choice: Choice) -> Option<Tally> {
+    let dir = std::env::var_os("TWOCAN_DIR").expect("set by the test");
+    let zygote = || Zygote::start(dir.as_ref());
+    if !may_trace(&zygote()) {
+        return None;
+    }
+    // The watcher of this process runs where it likes: it starts before anybody is pinned.
+    drop(twocan::Channel::pair().unwrap());
+    let mut windows = windows.to_vec();
+    if let Ok(only) = std::env::var("TWOCAN_WINDOW") {
+        windows.retain(|(how, _)| *how == only);
+    }
+    let (left, all) = (Mutex::new(windows), Mutex::new(Tally::default()));
+    let (left, all, zygote) = (&left, &all, &zygote);
+    std::thread::scope(|scope| {
+        for lane in 0..LANES {
+            scope.spawn(move || {
+                stay_on(lane);
+                let next = || left.lock().unwrap().pop();
+                while let Some((how, play)) = next() {
+                    let start = Instant::now();
+                    let tally = play(&zygote(), how, choice);
+                    say(&format!("{how}, {:.1} s: {tally:?}", start.elapsed().as_secs_f64()));
+                    all.lock().unwrap().add(&tally);
+                }
+            });
+        }
+    });
+    let all = all.lock().unwrap().clone();
+    Some(all)
+}
+
+pub fn messages() {
+    let windows: [Window; 13] = [
+        ("the next", stage::reads),
+        ("and acknowledges", stage::reads),
+        ("a delivery", stage::reads),
+        ("and wakes", stage::reads),
+        ("behind a long one", stage::reads),
+        ("a small one", stage::sends),
+        ("of several lines", stage::sends),
+        ("behind padding", stage::sends),
+        ("to a sleeper", stage::sends),
+        ("in place", stage::sends),
+        ("a batch", stage::sends),
+        ("when there is room", stage::sends),
+        ("a long one", stage::sends),
+    ];
+    let choice = choice(15);
+    let Some(all) = through(&windows, choice) else { return };
+    let Tally { windows, points, steps, slowest, .. } = all;
+    say(&format!(
+        "trust: kill-steps: {points} points of {steps} in {windows} windows of send, recv and \
+         acknowledge, 0 torn, 0 lost, slowest went on after {} ms",
+        slowest.as_millis()
+    ));
+}
+
+pub fn sessions() {
+    let windows: [Window; 5] = [
+        ("close, all taken", sessions::leaves),
+        ("leave, messages unread", sessions::leaves),
+        ("welcome", sessions::welcomes),
+        ("join", sessions::opens),
+        ("open", sessions::opens),
+    ];
+    let choice = choice(16);
+    let Some(all) = through(&windows, choice) else { return };
+    let Tally { windows, points, steps, slowest, .. } = all;
+    say(&format!(
+        "trust: kill-steps-open: {points} points of {steps} in {windows} windows of open, \
+         handshake and close, 0 lost, slowest went on after {} ms",
+        slowest.as_millis()
+    ));
+}
