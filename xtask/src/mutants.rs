@@ -57,11 +57,55 @@ const TABLE: &[Mutant] = &[
         "whoever_is_killed_whenever_nothing_is_lost_and_nothing_comes_twice",
     ),
     row("publish-first", "the same, in every interleaving", Place::Loom, "loom_ring_"),
+    row("publish-first", "the same, at every instruction", Place::Test("steps"), STEPS),
     row(
         "ack-in-recv",
         "a message is acknowledged when the next is asked for",
         Place::Test("kill"),
         "whoever_is_killed_whenever_nothing_is_lost_and_nothing_comes_twice",
+    ),
+    row("ack-in-recv", "the same, at every instruction", Place::Test("steps"), STEPS),
+    row(
+        "set-in-two-steps",
+        "a set event and its sleepers' wake are one step",
+        Place::Test("steps"),
+        "a_signal_is_given_and_taken_or_not",
+    ),
+    row(
+        "wake-one",
+        "all who wait are woken, or one that dies takes the wake along",
+        Place::Test("kill"),
+        "whoever_waits_or_sets_and_is_killed",
+    ),
+    row(
+        "no-clear-seat",
+        "what a dead holder left of a seat is cleared",
+        Place::Test("steps"),
+        "whoever_is_killed_in_coming_or_going",
+    ),
+    row(
+        "no-clear-seat",
+        "the same, at random moments",
+        Place::Test("cycles"),
+        "whoever_is_killed_while_it_makes",
+    ),
+    row(
+        "corpse-is-alive",
+        "a file without a holder is nobody's object",
+        Place::Test("cycles"),
+        "whoever_is_killed_while_it_makes",
+    ),
+    row(
+        "leave-corpse",
+        "the last holder removes the name",
+        Place::Test("cycles"),
+        "whoever_comes_and_goes_again_and_again",
+    ),
+    row(
+        "leak-session",
+        "a session's descriptors are closed",
+        Place::Test("cycles"),
+        "whoever_comes_and_goes_again_and_again",
     ),
     row(
         "no-hand-over",
@@ -181,6 +225,9 @@ const TABLE: &[Mutant] = &[
         "hostile::a_message_taken_by_a_reader",
     ),
 ];
+
+/// The test of `send`, `recv` and acknowledge, led by single steps.
+const STEPS: &str = "a_message_is_whole_or_absent_at_every_instruction";
 
 const fn row(name: &'static str, breaks: &'static str, place: Place, test: &'static str) -> Mutant {
     Mutant { name, breaks, package: "twocan", place, test }

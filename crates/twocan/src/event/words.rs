@@ -123,6 +123,11 @@ impl Words {
         fence(Ordering::SeqCst);
         // One step, or a death between leaves sleepers beside a
         // set event; all, or the death of the one who was woken does.
+        if cfg!(twocan_mutant = "set-in-two-steps") {
+            self.sets().fetch_add(1, Ordering::SeqCst);
+            futex::wake_all(self.sets());
+            return Ok(());
+        }
         futex::add_one_and_wake_all(self.sets())
     }
 

@@ -434,6 +434,8 @@ impl End {
         drop(state.seat.take());
         if let Some(session) = state.session.take() {
             session.connection.shutdown();
+            #[cfg(twocan_mutant = "leak-session")]
+            std::mem::forget(session);
         }
         if let Some(connecting) = state.connecting.take() {
             connecting.connection.shutdown();

@@ -359,7 +359,9 @@ fn bind(
         files::unlink(dir, &record);
         files::unlink(dir, &socket);
     };
-    clear();
+    if !cfg!(twocan_mutant = "no-clear-seat") {
+        clear();
+    }
     let permission = Permission::of(sharing)?;
     let spec = Spec { len: contents.len() as u64, allocate: false, permission, inheritable: false };
     let make = || {

@@ -7,7 +7,7 @@
 
 #![allow(unreachable_pub, reason = "one program: what its files share is pub")]
 
-#[path = "../kill/chance.rs"]
+#[path = "../support/chance.rs"]
 mod chance;
 #[path = "../support/mod.rs"]
 mod support;

@@ -29,13 +29,16 @@
 
 #![allow(unreachable_pub, reason = "one program: what its files share is pub")]
 
+#[path = "../support/chance.rs"]
+mod chance;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/survivor.rs"]
+mod survivor;
 #[path = "../support/zygote.rs"]
 mod zygote;
 
 mod actor;
-mod chance;
 mod director;
 mod ledger;
 mod signals;

@@ -12,17 +12,14 @@
 //!   goes if one `set` had returned, or if the event is set when all is quiet.
 
 use crate::chance::Chance;
-use crate::support::{LONG, eventually, say, unique, until_asleep};
+use crate::support::{say, unique, until_asleep};
+use crate::survivor::Survivor;
 use crate::zygote::{Zygote, pipe, strike};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use twocan::{Cancel, Event, Reset};
+use twocan::{Event, Reset};
 
 /// Stories at a time.
 const STAGES: u64 = 3;
@@ -67,62 +64,6 @@ fn spin(micros: u64) {
     }
 }
 
-/// A thread of this process that waits when it is told to: once, or again and again.
-struct Survivor {
-    got: Arc<AtomicU64>,
-    tid: u32,
-    stop: Cancel,
-    begin: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Survivor {
-    fn start(event: &Event, for_ever: bool) -> Survivor {
-        let (got, stop) = (Arc::new(AtomicU64::new(0)), Cancel::new());
-        let (count, cancel, event) = (got.clone(), stop.clone(), event.try_clone().unwrap());
-        let (tell, told) = channel();
-        let (begin, begun): (Sender<()>, Receiver<()>) = channel();
-        let thread = std::thread::spawn(move || {
-            // SAFETY: no arguments, no memory.
-            tell.send(unsafe { libc::gettid() } as u32).unwrap();
-            while for_ever || begun.recv().is_ok() {
-                match event.wait_until(&cancel) {
-                    Ok(_) => count.fetch_add(1, Ordering::SeqCst),
-                    Err(_) => return,
-                };
-            }
-        });
-        let tid = told.recv().unwrap();
-        Survivor { got, tid, stop, begin: Some(begin), thread: Some(thread) }
-    }
-
-    fn got(&self) -> u64 {
-        self.got.load(Ordering::SeqCst)
-    }
-
-    fn until_asleep(&self) {
-        until_asleep(std::process::id(), self.tid);
-    }
-
-    /// Has gone once more than `before`, sooner or later.
-    fn goes(&self, before: u64) {
-        let deadline = Instant::now() + LONG;
-        while self.got() == before {
-            assert!(Instant::now() < deadline, "a signal is lost: the survivor sleeps");
-            std::thread::yield_now();
-        }
-    }
-}
-
-impl Drop for Survivor {
-    fn drop(&mut self) {
-        self.stop.cancel();
-        drop(self.begin.take());
-        let done = self.thread.take().unwrap().join();
-        assert!(done.is_ok() || std::thread::panicking());
-    }
-}
-
 #[derive(Debug, Default)]
 pub struct Report {
     kills: u64,
@@ -143,10 +84,10 @@ struct Stage<'z> {
 }
 
 impl<'z> Stage<'z> {
-    fn new(zygote: &'z Zygote, reset: Reset) -> Stage<'z> {
+    fn new(zygote: &'z Zygote, reset: Reset, for_ever: bool) -> Stage<'z> {
         let name = unique("signals");
         let event = Event::create_new(&name, reset).unwrap();
-        let survivor = Survivor::start(&event, reset == Reset::Auto);
+        let survivor = Survivor::start(&event, for_ever);
         Stage { zygote, name, event, survivor, report: Report::default() }
     }
 
@@ -176,10 +117,17 @@ impl<'z> Stage<'z> {
         rest.len() as u64
     }
 
-    fn auto_waiter(&mut self, chance: &mut Chance) {
+    /// A waiter about to be killed, and the survivor waiting; either was there first.
+    fn both_wait(&self, chance: &mut Chance) -> (i32, File, u64) {
+        let survivor_first = chance.percent(50);
+        let early = survivor_first.then(|| self.survivor.begin());
         let (pid, report) = self.waiter(chance);
-        self.survivor.until_asleep();
-        let before = self.survivor.got();
+        let before = early.unwrap_or_else(|| self.survivor.begin());
+        (pid, report, before)
+    }
+
+    fn auto_waiter(&mut self, chance: &mut Chance) {
+        let (pid, report, before) = self.both_wait(chance);
         let late = chance.percent(70);
         if !late {
             strike(pid);
@@ -197,9 +145,11 @@ impl<'z> Stage<'z> {
         if went == 0 {
             assert!(!self.event.try_wait().unwrap(), "it is set, and a waiter sleeps");
             self.report.taken_along += 1;
+            self.event.set().unwrap();
+            self.survivor.goes(before);
         }
         self.report.sets += 1;
-        self.report.released += went;
+        self.report.released += 1;
     }
 
     fn auto_setter(&mut self, chance: &mut Chance) {
@@ -228,21 +178,8 @@ impl<'z> Stage<'z> {
         sets
     }
 
-    /// The survivor of a manual-reset event waits, once.
-    fn begin(&self) -> u64 {
-        let before = self.survivor.got();
-        self.survivor.begin.as_ref().unwrap().send(()).unwrap();
-        // Until it waits for the event, and not for our word.
-        eventually("the survivor waits", || {
-            self.survivor.until_asleep();
-            is_in_waitv(self.survivor.tid)
-        });
-        before
-    }
-
     fn manual_waiter(&mut self, chance: &mut Chance) {
-        let before = self.begin();
-        let (pid, report) = self.waiter(chance);
+        let (pid, report, before) = self.both_wait(chance);
         let late = chance.percent(70);
         if !late {
             strike(pid);
@@ -263,7 +200,7 @@ impl<'z> Stage<'z> {
     }
 
     fn manual_setter(&mut self, chance: &mut Chance) {
-        let before = self.begin();
+        let before = self.survivor.begin();
         let sets = self.kill_setter("and resets", chance);
         if sets > 0 || self.event.try_wait().unwrap() {
             self.survivor.goes(before);
@@ -273,20 +210,6 @@ impl<'z> Stage<'z> {
         self.survivor.goes(before);
         self.event.reset().unwrap();
         self.report.released += 1;
-    }
-}
-
-/// Does a thread of this process wait for several things at once, as the wait for an event that can
-/// be cancelled does?
-fn is_in_waitv(tid: u32) -> bool {
-    let call = std::fs::read_to_string(format!("/proc/self/task/{tid}/syscall"));
-    match call.as_deref().map(|text| text.split(' ').next().unwrap_or_default().parse()) {
-        Ok(Ok(number)) => i64::from(libc::SYS_futex_waitv as i32) == number,
-        // Not shown here: it had the time.
-        _ => {
-            std::thread::sleep(Duration::from_millis(5));
-            true
-        }
     }
 }
 
@@ -302,17 +225,18 @@ pub fn kill_all(kills: u64, seed: u64) {
                 let dir = &dir;
                 scope.spawn(move || {
                     let zygote = Zygote::start(dir.as_ref());
-                    let mut auto = Stage::new(&zygote, Reset::Auto);
-                    let mut manual = Stage::new(&zygote, Reset::Manual);
+                    let mut once = Stage::new(&zygote, Reset::Auto, false);
+                    let mut auto = Stage::new(&zygote, Reset::Auto, true);
+                    let mut manual = Stage::new(&zygote, Reset::Manual, false);
                     for _ in 0..share {
                         match chance.below(4) {
-                            0 => auto.auto_waiter(&mut chance),
+                            0 => once.auto_waiter(&mut chance),
                             1 => auto.auto_setter(&mut chance),
                             2 => manual.manual_waiter(&mut chance),
                             _ => manual.manual_setter(&mut chance),
                         }
                     }
-                    [auto.report, manual.report]
+                    [once.report, auto.report, manual.report]
                 })
             })
             .collect();

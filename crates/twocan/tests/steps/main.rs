@@ -1,5 +1,5 @@
 //! Kill at every instruction: of `send`, of `recv` and acknowledging, of opening, meeting and
-//! leaving.
+//! leaving; of setting an event, waiting for it, and resetting it.
 //!
 //! How it is tried. A second process gets ready, and is then led through a window of its program
 //! one instruction at a time (ptrace). After so many instructions it is killed. The survivor and
@@ -18,15 +18,19 @@
 
 #![allow(unreachable_pub, reason = "one program: what its files share is pub")]
 
-#[path = "../kill/chance.rs"]
+#[path = "../support/chance.rs"]
 mod chance;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/survivor.rs"]
+mod survivor;
 #[path = "../support/zygote.rs"]
 mod zygote;
 
 #[cfg(target_arch = "x86_64")]
 mod sessions;
+#[cfg(target_arch = "x86_64")]
+mod signals;
 #[cfg(target_arch = "x86_64")]
 mod stage;
 #[cfg(target_arch = "x86_64")]
@@ -47,6 +51,7 @@ fn child() {
         ["zygote"] => zygote::serve(victim::play),
         ["messages"] => windows::messages(),
         ["sessions"] => windows::sessions(),
+        ["signals"] => windows::signals(),
         _ => {}
     }
     #[cfg(not(target_arch = "x86_64"))]
@@ -78,4 +83,9 @@ fn a_message_is_whole_or_absent_at_every_instruction() {
 #[test]
 fn whoever_is_killed_in_coming_or_going_leaves_the_channel_to_the_next() {
     on_stage("sessions");
+}
+
+#[test]
+fn a_signal_is_given_and_taken_or_not_at_every_instruction() {
+    on_stage("signals");
 }

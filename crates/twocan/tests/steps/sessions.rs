@@ -5,13 +5,13 @@
 //! led, the other one runs as it likes.
 
 use crate::chance::message;
-use crate::stage::{Choice, Points, Tally, Victim, checked};
+use crate::stage::{Choice, Points, Tally, Victim, checked, leave_nothing};
 use crate::support::{LONG, eventually, unique};
 use crate::trace::{Stop, Thread, Watchdog};
 use crate::victim::{READY, SENT, open};
 use crate::zygote::Zygote;
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use twocan::{Channel, RecvError, Seq};
 
 /// A thread that sleeps so long has nothing more to do.
@@ -222,6 +222,8 @@ pub fn opens(zygote: &Zygote, how: &str, choice: Choice) -> Tally {
         guide.points.went_on(point, at.elapsed());
         if ended { guide.points.tally.whole += 1 } else { guide.points.tally.absent += 1 }
     }
+    drop(here);
+    leave_nothing(&name);
     guide.points.finish()
 }
 
@@ -273,6 +275,7 @@ pub fn welcomes(zygote: &Zygote, _: &str, choice: Choice) -> Tally {
         guide.points.went_on(point, at.elapsed());
         if met { guide.points.tally.whole += 1 } else { guide.points.tally.absent += 1 }
     }
+    leave_nothing(&name);
     guide.points.finish()
 }
 
@@ -323,5 +326,7 @@ pub fn leaves(zygote: &Zygote, how: &str, choice: Choice) -> Tally {
         assert_eq!(here.recv_timeout(LONG).unwrap_err(), RecvError::PeerClosed);
         if closed { guide.points.tally.whole += 1 } else { guide.points.tally.absent += 1 }
     }
+    drop(here);
+    leave_nothing(&name);
     guide.points.finish()
 }

@@ -135,7 +135,7 @@ impl Points {
     }
 
     /// So many steps were made, and led out of the window or not.
-    fn reached(&mut self, asked: usize, made: usize, choice: Choice) {
+    pub fn reached(&mut self, asked: usize, made: usize, choice: Choice) {
         if asked == usize::MAX {
             self.planned(made, choice.of(made));
         }
@@ -172,7 +172,7 @@ impl Points {
 
     /// Leads the thread, which is in front of the window, `steps` instructions into it. Returns how
     /// many were made, and whether it stands behind the window.
-    fn lead(&mut self, thread: Thread, steps: usize) -> (usize, bool) {
+    pub fn lead(&mut self, thread: Thread, steps: usize) -> (usize, bool) {
         let _dog = Watchdog::over(thread.0);
         assert_eq!(thread.wait(), Stop::Trap, "the window begins");
         for made in 0..steps {
@@ -209,21 +209,37 @@ pub fn checked(bytes: &[u8]) -> u64 {
     counter
 }
 
+/// Does something at the end, also when a check fails: threads beside must end then too.
+pub struct Finally<F: FnMut()>(pub F);
+
+impl<F: FnMut()> Drop for Finally<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
 fn own_thread() -> i32 {
     // SAFETY: no arguments, no memory.
     unsafe { libc::gettid() }
 }
 
 /// Does the thread sleep in the kernel? (Traced, it stands still in other ways too.)
-fn is_asleep(pid: i32) -> bool {
+pub fn is_asleep(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/stat")).unwrap_or_default();
     stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('S'))
+}
+
+/// Both seats are taken and given back once more: then nothing of the killed ones is there.
+pub fn leave_nothing(name: &str) {
+    let (a, b) = (open(name), open(name));
+    a.wait_peer(LONG).unwrap();
+    drop((a, b));
 }
 
 /// Somebody is killed at every step of `send`; the survivor here reads what came of it.
 pub fn sends(zygote: &Zygote, how: &str, choice: Choice) -> Tally {
     let name = unique("steps");
-    let (_tx, mut rx) = open(&name).into_split();
+    let (tx, mut rx) = open(&name).into_split();
     let mut points = Points::new();
     let (mut counter, mut struck) = (0, None);
     while let Some(point) = points.next() {
@@ -270,6 +286,8 @@ pub fn sends(zygote: &Zygote, how: &str, choice: Choice) -> Tally {
         assert!(seen.is_none_or(|seen| seen == !got.is_empty()), "step {point}: {seen:?}, {got:?}");
         counter += of_window as u64;
     }
+    drop((tx, rx));
+    leave_nothing(&name);
     points.finish()
 }
 
@@ -313,6 +331,7 @@ fn window(
                 read_out(rx)
             }));
         }
+        let _end = Finally(|| over.store(true, Ordering::Release));
         if how == "to a sleeper" {
             until_asleep(std::process::id(), told.recv().unwrap() as u32);
         }
@@ -342,7 +361,7 @@ pub fn reads(zygote: &Zygote, how: &str, choice: Choice) -> Tally {
     let over = twocan::Cancel::new();
     // A sender that always waits for room, or one that stays ahead.
     let fed = how == "and wakes" || how.ends_with("a long one");
-    std::thread::scope(|scope| {
+    let tally = std::thread::scope(|scope| {
         let mut own = None;
         if fed {
             let over = &over;
@@ -350,10 +369,12 @@ pub fn reads(zygote: &Zygote, how: &str, choice: Choice) -> Tally {
         } else {
             own = Some(tx);
         }
-        let tally = read_by_victims(zygote, &name, how, choice, own, &mut rx);
-        over.cancel();
-        tally
-    })
+        let _end = Finally(|| over.cancel());
+        read_by_victims(zygote, &name, how, choice, own, &mut rx)
+    });
+    drop(rx);
+    leave_nothing(&name);
+    tally
 }
 
 fn feed(tx: &mut Sender, how: &str, over: &twocan::Cancel) {

@@ -93,10 +93,6 @@ impl Thread {
         self.ask(libc::PTRACE_SYSCALL, 0);
     }
 
-    pub fn go_on(self) {
-        self.ask(libc::PTRACE_CONT, 0);
-    }
-
     pub fn interrupt(self) {
         self.ask(libc::PTRACE_INTERRUPT, 0);
     }
@@ -167,11 +163,6 @@ impl Thread {
     /// The address of its next instruction. It must stand still.
     pub fn place(self) -> u64 {
         self.registers().rip
-    }
-
-    /// The number of the system call that it stands in front of.
-    pub fn call(self) -> i64 {
-        self.registers().orig_rax as i64
     }
 
     fn registers(self) -> libc::user_regs_struct {

@@ -1,11 +1,12 @@
 //! The process that is killed: gets ready, enters the window, and does not come out of it.
 
 use crate::chance::{message, read};
+use crate::support::LONG;
 use crate::trace::{begin, end};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use twocan::{Channel, Receiver, Sender, Spin};
+use twocan::{Channel, ChannelOptions, Event, Receiver, Sender, Spin};
 
 /// Bytes of the ring; the longest record is a quarter of it.
 pub const CAPACITY: usize = 4096;
@@ -23,8 +24,16 @@ pub struct Victim {
 }
 
 /// Sleeps at once: what it does is the same each time.
+fn options() -> ChannelOptions {
+    let mut options = Channel::options();
+    options.send_capacity(CAPACITY).spin(Spin::Never);
+    options
+}
+
+/// Waits for a seat, should a dying process hold it for long; whether it is too long is looked at
+/// elsewhere.
 pub fn open(name: &str) -> Channel {
-    Channel::options().send_capacity(CAPACITY).spin(Spin::Never).open(name).unwrap()
+    options().open_until(name, LONG).unwrap()
 }
 
 impl Victim {
@@ -65,12 +74,12 @@ pub fn play(words: &[&str], fds: Vec<OwnedFd>) {
         ["opens", name] => {
             victim.ready();
             begin();
-            let _channel = open(name);
+            let _channel = options().open(name).unwrap();
             end();
         }
         ["joins", name] => {
             victim.ready();
-            let _channel = open(name);
+            let _channel = options().open(name).unwrap();
             victim.pause();
         }
         ["welcomes", name, first] => {
@@ -82,6 +91,19 @@ pub fn play(words: &[&str], fds: Vec<OwnedFd>) {
             victim.ready();
         }
         ["leaves", name, how, first] => leaves(&mut victim, name, how, first.parse().unwrap()),
+        ["signals", name, how] => {
+            let event = Event::open_existing(name).unwrap();
+            victim.ready();
+            begin();
+            match how {
+                "set" | "set, manual" => event.set().unwrap(),
+                "wait" => event.wait().unwrap(),
+                "take" => drop(event.try_wait().unwrap()),
+                "reset" => event.reset().unwrap(),
+                _ => panic!("no such way: {how}"),
+            }
+            end();
+        }
         _ => panic!("no such role: {words:?}"),
     }
 }

@@ -1,6 +1,7 @@
 //! Which windows there are, and what each run tries of them.
 
 use crate::sessions;
+use crate::signals;
 use crate::stage::{self, Choice, Tally, Victim};
 use crate::support::say;
 use crate::trace;
@@ -77,6 +78,8 @@ fn through(windows: &[Window], choice: Choice) -> Option<Tally> {
             });
         }
     });
+    let files = std::fs::read_dir(&dir).unwrap().flatten().map(|file| file.file_name());
+    assert_eq!(files.filter(|name| name != ".lock").collect::<Vec<_>>(), [""; 0]);
     let all = all.lock().unwrap().clone();
     Some(all)
 }
@@ -122,5 +125,22 @@ pub fn sessions() {
         "trust: kill-steps-open: {points} points of {steps} in {windows} windows of open, \
          handshake and close, 0 lost, slowest went on after {} ms",
         slowest.as_millis()
+    ));
+}
+
+pub fn signals() {
+    let windows: [Window; 5] = [
+        ("reset", signals::takes),
+        ("take", signals::takes),
+        ("wait", signals::waits),
+        ("set", signals::sets),
+        ("set, manual", signals::sets),
+    ];
+    let choice = choice(60);
+    let Some(all) = through(&windows, choice) else { return };
+    let Tally { windows, points, steps, .. } = all;
+    say(&format!(
+        "trust: kill-steps-events: {points} points of {steps} in {windows} windows of set, wait and \
+         reset, 0 signals lost"
     ));
 }

@@ -301,7 +301,9 @@ pub(crate) fn open(
     if !how.permission.accepts(&stat) {
         return Err(not_trusted(dir, file_name, &stat));
     }
-    if stat.st_nlink == 0 || !ofd::is_held(&file, HOLD_BYTE).map_err(wrong)? {
+    let held = ofd::is_held(&file, HOLD_BYTE).map_err(wrong)?;
+    let alive = held || cfg!(twocan_mutant = "corpse-is-alive");
+    if stat.st_nlink == 0 || !alive {
         let _ = unlinkat(dir.fd(), file_name, AtFlags::empty());
         return Ok(None);
     }
@@ -395,7 +397,7 @@ pub(crate) fn release(dir: &Directory, hash: u128, file_name: &str, file: Fd, in
     drop(file);
     // The name may lead to another object by now, if the directory was swept.
     if let (Some(look), Ok(id)) = (look(dir, file_name), id) {
-        if look.id == id && !look.held {
+        if look.id == id && !look.held && !cfg!(twocan_mutant = "leave-corpse") {
             remove(dir, &lock, file_name);
         }
     }

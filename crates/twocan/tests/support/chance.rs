@@ -1,4 +1,5 @@
 //! Numbers that look random and come again with the same seed.
+#![allow(dead_code, reason = "each test file uses a part")]
 
 pub struct Chance(u64);
 
