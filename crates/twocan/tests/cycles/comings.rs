@@ -7,7 +7,7 @@ use crate::zygote::{Zygote, pipe, strike};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
-use twocan::{Channel, Event, MemoryMap, Reset};
+use twocan::{Channel, ErrorKind, Event, MemoryMap, Reset};
 
 /// What a victim does until it is killed, over and over. Both ends of each kind of object, alone
 /// and together with this process.
@@ -106,6 +106,9 @@ fn kill_one(zygote: &Zygote, way: &str, name: &str, chance: &mut Chance) {
     }
     zygote.reap(pid);
     drop(here);
+    if chance.percent(50) {
+        find_nothing(way, name);
+    }
     open_again(way, name);
     let stem = name.trim_start_matches("t-");
     let left: Vec<String> = files().into_iter().filter(|file| file.contains(stem)).collect();
@@ -124,6 +127,16 @@ fn meet(way: &str, name: &str) {
         "host" => drop(open(name)),
         _ => std::thread::sleep(Duration::from_micros(20)),
     }
+}
+
+/// The dead one's object is nobody's.
+fn find_nothing(way: &str, name: &str) {
+    let found = match way {
+        "map" => MemoryMap::open_existing(name).map(drop),
+        "event" => Event::open_existing(name).map(drop),
+        _ => return, // there is no way to look for a channel without sitting down
+    };
+    assert_eq!(found.unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 /// The next one finds nothing in its way, and nothing of the dead one.
