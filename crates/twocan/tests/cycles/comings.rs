@@ -78,8 +78,8 @@ pub fn kill_all(kills: u64, seed: u64) {
     let (ways, time) = (WAYS.len() as u64, started.elapsed().as_secs_f64());
     say(&format!("{} kills in {time:.1} s", kills * ways));
     say(&format!(
-        "trust: kill-open-close: {kills} kills in each of {ways} ways of making, opening, answering \
-         and closing, always opened again, 0 files left"
+        "trust: kill-open-close: {kills} kills in each of {ways} ways of making, opening, \
+         answering and closing, always opened again, 0 files left"
     ));
 }
 

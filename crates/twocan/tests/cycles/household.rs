@@ -61,8 +61,8 @@ pub fn run(cycles: u64) {
     say(&format!("{cycles} rounds in {time:.1} s: before {before:?}, after {after:?}"));
     let more = |after: usize, before: usize| after.saturating_sub(before);
     say(&format!(
-        "trust: open-close: {cycles} rounds of maps, events and channels: {} files, {} descriptors, \
-         {} threads, {} maps, {} KiB more than before",
+        "trust: open-close: {cycles} rounds of maps, events and channels: {} files, {} \
+         descriptors, {} threads, {} maps, {} KiB more than before",
         after.files,
         more(after.fds, before.fds),
         more(after.threads, before.threads),

@@ -24,8 +24,8 @@
 //!
 //! The same for waiters and setters of events: `signals` tells their stories.
 //!
-//! `TWOCAN_KILLS` sets the number of kills (default 2000; of waiters and setters 600), `TWOCAN_SEED`
-//! repeats the choices of a run.
+//! `TWOCAN_KILLS` sets the number of kills (default 2000; of waiters and setters 600),
+//! `TWOCAN_SEED` repeats the choices of a run.
 
 #![allow(unreachable_pub, reason = "one program: what its files share is pub")]
 

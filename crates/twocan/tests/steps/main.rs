@@ -28,6 +28,8 @@ mod survivor;
 mod zygote;
 
 #[cfg(target_arch = "x86_64")]
+mod messages;
+#[cfg(target_arch = "x86_64")]
 mod sessions;
 #[cfg(target_arch = "x86_64")]
 mod signals;
@@ -49,9 +51,9 @@ fn child() {
     #[cfg(target_arch = "x86_64")]
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["zygote"] => zygote::serve(victim::play),
-        ["messages"] => windows::messages(),
-        ["sessions"] => windows::sessions(),
-        ["signals"] => windows::signals(),
+        ["messages"] => windows::of_messages(),
+        ["sessions"] => windows::of_sessions(),
+        ["signals"] => windows::of_signals(),
         _ => {}
     }
     #[cfg(not(target_arch = "x86_64"))]

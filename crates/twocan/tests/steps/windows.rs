@@ -1,8 +1,9 @@
 //! Which windows there are, and what each run tries of them.
 
+use crate::messages;
 use crate::sessions;
 use crate::signals;
-use crate::stage::{self, Choice, Tally, Victim};
+use crate::stage::{Choice, Tally, Victim};
 use crate::support::say;
 use crate::trace;
 use crate::zygote::Zygote;
@@ -84,21 +85,21 @@ fn through(windows: &[Window], choice: Choice) -> Option<Tally> {
     Some(all)
 }
 
-pub fn messages() {
+pub fn of_messages() {
     let windows: [Window; 13] = [
-        ("the next", stage::reads),
-        ("and acknowledges", stage::reads),
-        ("a delivery", stage::reads),
-        ("and wakes", stage::reads),
-        ("behind a long one", stage::reads),
-        ("a small one", stage::sends),
-        ("of several lines", stage::sends),
-        ("behind padding", stage::sends),
-        ("to a sleeper", stage::sends),
-        ("in place", stage::sends),
-        ("a batch", stage::sends),
-        ("when there is room", stage::sends),
-        ("a long one", stage::sends),
+        ("the next", messages::reads),
+        ("and acknowledges", messages::reads),
+        ("a delivery", messages::reads),
+        ("and wakes", messages::reads),
+        ("behind a long one", messages::reads),
+        ("a small one", messages::sends),
+        ("of several lines", messages::sends),
+        ("behind padding", messages::sends),
+        ("to a sleeper", messages::sends),
+        ("in place", messages::sends),
+        ("a batch", messages::sends),
+        ("when there is room", messages::sends),
+        ("a long one", messages::sends),
     ];
     let choice = choice(15);
     let Some(all) = through(&windows, choice) else { return };
@@ -110,7 +111,7 @@ pub fn messages() {
     ));
 }
 
-pub fn sessions() {
+pub fn of_sessions() {
     let windows: [Window; 5] = [
         ("close, all taken", sessions::leaves),
         ("leave, messages unread", sessions::leaves),
@@ -128,7 +129,7 @@ pub fn sessions() {
     ));
 }
 
-pub fn signals() {
+pub fn of_signals() {
     let windows: [Window; 5] = [
         ("reset", signals::takes),
         ("take", signals::takes),
@@ -140,7 +141,7 @@ pub fn signals() {
     let Some(all) = through(&windows, choice) else { return };
     let Tally { windows, points, steps, .. } = all;
     say(&format!(
-        "trust: kill-steps-events: {points} points of {steps} in {windows} windows of set, wait and \
-         reset, 0 signals lost"
+        "trust: kill-steps-events: {points} points of {steps} in {windows} windows of set, wait \
+         and reset, 0 signals lost"
     ));
 }
