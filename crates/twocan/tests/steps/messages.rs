@@ -1,21 +1,23 @@
 //! The windows of `send`, of `recv` and of acknowledging.
 
 use crate::chance::message;
-use crate::stage::{Choice, Finally, Points, Tally, Victim, checked, is_asleep, leave_nothing};
-use crate::support::{LONG, unique, until_asleep};
+use crate::stage::{
+    Choice, Finally, Moment, Points, Tally, Victim, checked, is_asleep, leave_nothing, receive,
+};
+use crate::support::{unique, until_asleep};
 use crate::trace::Thread;
 use crate::victim::{PAUSES, READ, READY, SENT, open};
 use crate::zygote::Zygote;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use twocan::{Receiver, RecvError, SendError, Sender, Until, wait_any};
 
 /// What is read from a victim until its death is told.
 fn read_out(rx: &mut Receiver) -> Vec<u64> {
     let mut counters = Vec::new();
     loop {
-        match rx.recv_timeout(LONG) {
+        match receive(rx) {
             Ok(message) => counters.push(checked(&message)),
             Err(RecvError::PeerDied) => return counters,
             Err(other) => panic!("{other}"),
@@ -33,7 +35,7 @@ pub fn sends(zygote: &Zygote, how: &str, choice: Choice) -> Tally {
     let name = unique("steps");
     let (tx, mut rx) = open(&name).into_split();
     let mut points = Points::new();
-    let (mut counter, mut struck) = (0, None);
+    let (mut counter, mut struck) = (0, None::<(usize, Moment)>);
     while let Some(point) = points.next() {
         let first = counter.to_string();
         let mut victim = Victim::start(zygote, &["sends", &name, how, &first]);
@@ -44,7 +46,7 @@ pub fn sends(zygote: &Zygote, how: &str, choice: Choice) -> Tally {
                 (what, ..) if how == "when there is room" => break assert_eq!(what, READY),
                 (what, ..) => {
                     for n in due.drain(..) {
-                        assert_eq!(checked(&rx.recv_timeout(LONG).unwrap()), n);
+                        assert_eq!(checked(&receive(&mut rx).unwrap()), n);
                         counter = n + 1;
                     }
                     rx.ack();
@@ -57,7 +59,7 @@ pub fn sends(zygote: &Zygote, how: &str, choice: Choice) -> Tally {
             }
         }
         if let Some((point, at)) = struck {
-            points.went_on(point, Instant::now() - at);
+            points.went_on(point, at.elapsed());
         }
         counter += due.len() as u64;
         let End { at, seen, got, ended } =
@@ -86,7 +88,7 @@ pub fn sends(zygote: &Zygote, how: &str, choice: Choice) -> Tally {
 /// What came of a victim.
 struct End {
     /// When it was struck.
-    at: Instant,
+    at: Moment,
     /// Was there something to be read before?
     seen: Option<bool>,
     /// What was read after.
@@ -192,7 +194,7 @@ fn read_by_victims(
     let mut points = Points::new();
     let mut seqs = HashMap::new();
     // The first of these must come next, and the last may.
-    let (mut low, mut high, mut struck) = (0, 0, None);
+    let (mut low, mut high, mut struck) = (0, 0, None::<(usize, Moment)>);
     while let Some(point) = points.next() {
         if let Some(tx) = &mut tx {
             for counter in seqs.len() as u64..low + 4 {
@@ -215,7 +217,7 @@ fn read_by_victims(
             in_hand = Some(counter);
         }
         if let Some((point, at)) = struck {
-            points.went_on(point, Instant::now() - at);
+            points.went_on(point, at.elapsed());
         }
         let in_hand = in_hand.expect("it reads before it is ready");
         let thread = Thread::seize(victim.pid, 0).unwrap();

@@ -5,8 +5,8 @@
 //! led, the other one runs as it likes.
 
 use crate::chance::message;
-use crate::stage::{Choice, Points, Tally, Victim, checked, leave_nothing};
-use crate::support::{LONG, eventually, unique};
+use crate::stage::{Choice, Points, Tally, Victim, checked, leave_nothing, receive};
+use crate::support::{eventually, unique};
 use crate::trace::{Stop, Thread, Watchdog};
 use crate::victim::{READY, SENT, open};
 use crate::zygote::Zygote;
@@ -174,7 +174,7 @@ fn send(end: &mut Channel, counter: &mut u64) -> (u64, Seq) {
 }
 
 fn expect(end: &mut Channel, counter: u64) {
-    assert_eq!(checked(&end.recv_timeout(LONG).unwrap()), counter);
+    assert_eq!(checked(&receive(end.receiver()).unwrap()), counter);
 }
 
 /// A newcomer is killed while it opens ("open": the thread that calls) or meets the survivor
@@ -210,7 +210,7 @@ pub fn opens(zygote: &Zygote, how: &str, choice: Choice) -> Tally {
         // The survivor reads what was left from the point before, and leaves what was said now.
         let (mut died, mut closed) = (0, unread.is_none());
         while !closed {
-            match here.recv_timeout(LONG) {
+            match receive(here.receiver()) {
                 Ok(message) => assert_eq!(Some(checked(&message)), unread.take()),
                 Err(RecvError::PeerDied) => died += 1,
                 Err(RecvError::PeerClosed) => closed = true,
@@ -263,7 +263,7 @@ pub fn welcomes(zygote: &Zygote, _: &str, choice: Choice) -> Tally {
         let mut got = Vec::new();
         let mut died = 0;
         while got.last() != Some(&last) {
-            match here.recv_timeout(LONG) {
+            match receive(here.receiver()) {
                 Ok(message) => got.push(checked(&message)),
                 Err(RecvError::PeerDied) => died += 1,
                 Err(other) => panic!("{other}"),
@@ -309,7 +309,7 @@ pub fn leaves(zygote: &Zygote, how: &str, choice: Choice) -> Tally {
         if unread {
             [first, first + 1].iter().for_each(|counter| expect(&mut here, *counter));
         }
-        let closed = match here.recv_timeout(LONG) {
+        let closed = match receive(here.receiver()) {
             Err(RecvError::PeerClosed) => true,
             Err(RecvError::PeerDied) => false,
             other => panic!("{other:?}"),
@@ -323,7 +323,7 @@ pub fn leaves(zygote: &Zygote, how: &str, choice: Choice) -> Tally {
         expect(&mut here, last);
         guide.points.went_on(point, at.elapsed());
         drop(next);
-        assert_eq!(here.recv_timeout(LONG).unwrap_err(), RecvError::PeerClosed);
+        assert_eq!(receive(here.receiver()).unwrap_err(), RecvError::PeerClosed);
         if closed { guide.points.tally.whole += 1 } else { guide.points.tally.absent += 1 }
     }
     drop(here);

@@ -10,10 +10,44 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use twocan::{Message, Receiver, RecvError};
 
 /// Whoever comes next goes on within this time.
 pub const SECOND: Duration = Duration::from_secs(1);
+
+/// How long this process has stood still altogether although it wanted to run, in milliseconds: on
+/// a busy machine, or on one that was stopped for a while.
+static STALLED: AtomicU64 = AtomicU64::new(0);
+
+/// Counts that, for as long as the process lives.
+pub fn count_stalls() {
+    const BEAT: Duration = Duration::from_millis(20);
+    std::thread::spawn(|| {
+        loop {
+            let start = Instant::now();
+            std::thread::sleep(BEAT);
+            let late = start.elapsed().saturating_sub(2 * BEAT).as_millis();
+            STALLED.fetch_add(late as u64, Ordering::Relaxed);
+        }
+    });
+}
+
+/// A time that does not count stalls.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment(Instant, u64);
+
+impl Moment {
+    pub fn now() -> Moment {
+        Moment(Instant::now(), STALLED.load(Ordering::Relaxed))
+    }
+
+    pub fn elapsed(self) -> Duration {
+        let stalled = STALLED.load(Ordering::Relaxed) - self.1;
+        self.0.elapsed().saturating_sub(Duration::from_millis(stalled))
+    }
+}
 
 /// A process that will be killed.
 pub struct Victim<'z> {
@@ -49,8 +83,8 @@ impl<'z> Victim<'z> {
     }
 
     /// Kill -9; the traced threads are given free. The rest of its dying goes on beside.
-    pub fn strike(&self, traced: &[Thread]) -> Instant {
-        let now = Instant::now();
+    pub fn strike(&self, traced: &[Thread]) -> Moment {
+        let now = Moment::now();
         strike(self.pid);
         traced.iter().for_each(|thread| thread.bury());
         now
@@ -95,6 +129,8 @@ pub struct Tally {
     pub whole: usize,
     pub absent: usize,
     pub slowest: Duration,
+    /// Points that were tried once more, as it took too long.
+    pub again: usize,
 }
 
 impl Tally {
@@ -107,6 +143,7 @@ impl Tally {
         self.whole += other.whole;
         self.absent += other.absent;
         self.slowest = self.slowest.max(other.slowest);
+        self.again += other.again;
     }
 }
 
@@ -155,10 +192,12 @@ impl Points {
     }
 
     pub fn went_on(&mut self, point: usize, took: Duration) {
-        self.tally.slowest = self.tally.slowest.max(took);
-        if took > SECOND {
+        if took <= SECOND {
+            self.tally.slowest = self.tally.slowest.max(took);
+        } else {
+            self.tally.again += 1;
             assert!(self.slow.insert(point), "after step {point} it takes {took:?} to go on");
-            self.left.push(point);
+            self.left.insert(0, point); // as the last one
         }
     }
 
@@ -186,6 +225,17 @@ impl Points {
         }
         self.killed_at(thread);
         (steps, false)
+    }
+}
+
+/// The next message or departure; a time in which the machine was stopped does not count.
+pub fn receive(rx: &mut Receiver) -> Result<Message, RecvError> {
+    let since = Moment::now();
+    loop {
+        match rx.recv_timeout(LONG) {
+            Err(RecvError::TimedOut) if since.elapsed() < LONG => {}
+            other => return other,
+        }
     }
 }
 

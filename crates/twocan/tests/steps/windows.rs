@@ -3,7 +3,7 @@
 use crate::messages;
 use crate::sessions;
 use crate::signals;
-use crate::stage::{Choice, Tally, Victim};
+use crate::stage::{self, Choice, Tally, Victim};
 use crate::support::say;
 use crate::trace;
 use crate::zygote::Zygote;
@@ -57,6 +57,7 @@ fn through(windows: &[Window], choice: Choice) -> Option<Tally> {
     if !may_trace(&zygote()) {
         return None;
     }
+    stage::count_stalls();
     // The watcher of this process runs where it likes: it starts before anybody is pinned.
     drop(twocan::Channel::pair().unwrap());
     let mut windows = windows.to_vec();
@@ -103,10 +104,10 @@ pub fn of_messages() {
     ];
     let choice = choice(15);
     let Some(all) = through(&windows, choice) else { return };
-    let Tally { windows, points, steps, slowest, .. } = all;
+    let Tally { windows, points, steps, slowest, again, .. } = all;
     say(&format!(
         "trust: kill-steps: {points} points of {steps} in {windows} windows of send, recv and \
-         acknowledge, 0 torn, 0 lost, slowest went on after {} ms",
+         acknowledge, 0 torn, 0 lost, slowest went on after {} ms ({again} tried again)",
         slowest.as_millis()
     ));
 }
@@ -121,10 +122,10 @@ pub fn of_sessions() {
     ];
     let choice = choice(16);
     let Some(all) = through(&windows, choice) else { return };
-    let Tally { windows, points, steps, slowest, .. } = all;
+    let Tally { windows, points, steps, slowest, again, .. } = all;
     say(&format!(
         "trust: kill-steps-open: {points} points of {steps} in {windows} windows of open, \
-         handshake and close, 0 lost, slowest went on after {} ms",
+         handshake and close, 0 lost, slowest went on after {} ms ({again} tried again)",
         slowest.as_millis()
     ));
 }
