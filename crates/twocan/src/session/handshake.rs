@@ -213,7 +213,7 @@ impl End {
         let (own_rx, peers_rx) = socket::doorbell()?;
         let (own_tx, peers_tx) = socket::doorbell()?;
         connecting.bells = Some([own_rx, own_tx]);
-        let me = if connecting.introduce { Some(socket::own_pidfd()?) } else { None };
+        let me = if connecting.introduce { socket::own_pidfd()? } else { None };
         let hello = Hello { card: self.card.clone(), own_pidfd: me.is_some() };
         let mut fds = vec![self.own.fd().as_fd(), peers_rx.as_fd(), peers_tx.as_fd()];
         fds.extend(me.as_ref().map(AsFd::as_fd));

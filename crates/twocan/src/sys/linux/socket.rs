@@ -39,6 +39,8 @@ impl Listener {
     /// Binds `file` (which must not exist) in `dir` and listens.
     pub(crate) fn bind(dir: BorrowedFd<'_>, file: &str) -> io::Result<Listener> {
         let fd = socket()?;
+        // The file begins closed to all others, whatever the umask is; `files::permit` opens it.
+        rustix::fs::fchmod(&fd, rustix::fs::Mode::from_raw_mode(0o600))?;
         rustix::net::bind(&fd, &address(dir, file)?)?;
         rustix::net::listen(&fd, BACKLOG)?;
         Ok(Listener(Shy::new(fd)))
@@ -252,13 +254,13 @@ impl Connection {
     /// Who is at the other side: for a connection made by `reach`, the process that listens; for an
     /// accepted one, the process that connected; for `pair`, the process that made it.
     pub(crate) fn process(&self) -> Process {
-        let credentials = rustix::net::sockopt::socket_peercred(&self.0).ok();
-        let pid = credentials.map(|c| c.pid.as_raw_nonzero().get() as u32);
+        let credentials = peer_credentials(self.0.as_fd());
+        let pid = credentials.and_then(|c| u32::try_from(c.pid).ok()).filter(|pid| *pid != 0);
         let me = rustix::process::getpid().as_raw_nonzero().get() as u32;
         let own = pid == Some(me);
         Process {
             pid,
-            uid: credentials.map(|c| c.uid.as_raw()),
+            uid: credentials.map(|c| c.uid),
             // Our own pidfd would tell nothing: while we can look, it lives.
             pidfd: if own { None } else { peer_pidfd(self.0.as_fd()) },
         }
@@ -267,6 +269,24 @@ impl Connection {
     pub(crate) fn fd(&self) -> &Fd {
         self.0.fd()
     }
+}
+
+/// SO_PEERCRED. Not by rustix, whose process id cannot be 0: that is the answer for a process of
+/// another pid namespace.
+fn peer_credentials(socket: BorrowedFd<'_>) -> Option<libc::ucred> {
+    let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut len = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: `credentials` and `len` are writable and say their true size.
+    let code = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut credentials).cast(),
+            &raw mut len,
+        )
+    };
+    (code == 0).then_some(credentials)
 }
 
 /// SO_PEERPIDFD (Linux 6.5); `None` on older kernels, where the socket alone tells of a death.
@@ -334,11 +354,17 @@ impl Process {
     }
 }
 
-/// This process's own pidfd, to introduce itself.
-pub(crate) fn own_pidfd() -> io::Result<Fd> {
-    Fd::make(|| {
-        rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty())
-    })
+/// This process's own pidfd, to introduce itself; `None` where the system has no such thing: then
+/// the socket alone tells of a death.
+pub(crate) fn own_pidfd() -> io::Result<Option<Fd>> {
+    let flags = rustix::process::PidfdFlags::empty();
+    match Fd::make(|| rustix::process::pidfd_open(rustix::process::getpid(), flags)) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(e) => match Errno::from_io_error(&e) {
+            Some(Errno::NOSYS | Errno::PERM) => Ok(None),
+            _ => Err(e),
+        },
+    }
 }
 
 /// A doorbell: `ours` polls readable after the other side rang on `theirs`.
