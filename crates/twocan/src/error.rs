@@ -180,8 +180,11 @@ impl Error {
     pub(crate) fn from_os(what: impl fmt::Display, e: impl Into<io::Error>) -> Error {
         let e = e.into();
         let kind = match e.kind() {
-            io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                ErrorKind::PermissionDenied
+            }
             io::ErrorKind::StorageFull
+            | io::ErrorKind::FileTooLarge
             | io::ErrorKind::OutOfMemory
             | io::ErrorKind::QuotaExceeded => ErrorKind::NoSpace,
             io::ErrorKind::Unsupported => ErrorKind::Unsupported,
@@ -189,6 +192,7 @@ impl Error {
         };
         let mut error = Error::new(kind, format!("{what}: {}", os_words(&e)));
         error.0.os = e.raw_os_error();
+        error.0.cure = e.raw_os_error().and_then(crate::sys::process::advice).map(str::to_owned);
         error
     }
 

@@ -178,6 +178,11 @@ impl<F: Fn(BorrowedFd<'_>) -> io::Result<()>> Request<'_, F> {
         if object::remove_corpse(dir, lock, &file_name) {
             return Ok(());
         }
+        if object::look(dir, &file_name).is_none_or(|look| !look.held) {
+            if let Some(error) = object::in_the_way(dir, &file_name, false) {
+                return Err(error.with_name(self.name.as_str()));
+            }
+        }
         let (is, wanted) = (other.with_article(), self.kind.with_article());
         let cause = format!("{} is {is}, not {wanted}", self.name);
         Err(Error::new(ErrorKind::WrongKind, cause)
@@ -233,6 +238,15 @@ impl Named {
     /// Did this call make it?
     pub(crate) fn was_created(&self) -> bool {
         self.created
+    }
+
+    /// Would somebody who opens the name now find this object?
+    pub(crate) fn is_findable(&self) -> bool {
+        if self.is_forked() {
+            return false;
+        }
+        let id = self.file.as_ref().and_then(|file| object::id_of(file).ok());
+        id.is_some_and(|id| object::leads_to(self.dir.scope(), &self.file_name, id))
     }
 
     pub(crate) fn is_forked(&self) -> bool {
@@ -306,7 +320,12 @@ pub(crate) fn not_made(e: &io::Error, what: &str, len: u64, dir: Option<&Directo
         return Error::from_os(format!("cannot make {what}"), copy);
     }
     let need = size_words(len, true);
-    let error = match dir.and_then(|d| Some((d.volume(), d.free_bytes()?))) {
+    let place = dir.and_then(|d| Some((d.volume(), d.free_bytes()?)));
+    if e.kind() == FileTooLarge && place.is_none_or(|(_, free)| free >= len) {
+        let copy = io::Error::from_raw_os_error(e.raw_os_error().unwrap_or_default());
+        return Error::from_os(format!("{what} needs {need}"), copy);
+    }
+    let error = match place {
         Some((place, free)) => {
             let (place, free) = (place.display(), size_words(free, false));
             Error::new(ErrorKind::NoSpace, format!("{place} has {free} free, {what} needs {need}"))

@@ -45,10 +45,15 @@ impl Directory {
         let made = match mkdir(&path, Mode::from_raw_mode(mode)) {
             Ok(()) => true,
             Err(Errno::EXIST) => false,
-            Err(e) => return Err(Error::from_os(format!("cannot make {}", path.display()), e)),
+            Err(e) => {
+                let error = Error::from_os(format!("cannot make {}", path.display()), e);
+                let closed = error.kind() == ErrorKind::PermissionDenied;
+                let cure = closed && scope == Scope::Session;
+                return Err(if cure { error.with_cure(OWN_DIRECTORY) } else { error });
+            }
         };
         let fd = Fd::make(|| openat(CWD, &path, directory_flags(), Mode::empty()));
-        let fd = fd.map_err(|e| not_opened(&path, e))?;
+        let fd = fd.map_err(|e| not_opened(&path, scope, e))?;
         if made {
             // The umask may have taken bits away.
             let set = fchmod(&fd, Mode::from_raw_mode(mode));
@@ -175,15 +180,20 @@ fn base() -> &'static Path {
     if memory.is_dir() { memory } else { Path::new("/tmp") }
 }
 
-fn not_opened(path: &Path, e: std::io::Error) -> Error {
-    match Errno::from_io_error(&e) {
-        Some(Errno::NOTDIR | Errno::LOOP) => foreign(path, "is not a directory"),
-        _ => Error::from_os(format!("cannot open {}", path.display()), e),
-    }
+fn not_opened(path: &Path, scope: Scope, e: std::io::Error) -> Error {
+    let wrong = match Errno::from_io_error(&e) {
+        Some(Errno::NOTDIR | Errno::LOOP) => Some(foreign(path, "is not a directory")),
+        // Rather whose it is than that it is closed.
+        Some(Errno::ACCESS) => statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)
+            .ok()
+            .and_then(|stat| check(path, scope, &stat).err()),
+        _ => None,
+    };
+    wrong.unwrap_or_else(|| Error::from_os(format!("cannot open {}", path.display()), e))
 }
 
 /// What to do about a `TWOCAN_DIR` that is not fit to be one.
-const OWN_DIRECTORY: &str = "Set TWOCAN_DIR to a directory that you alone may change; it need not \
+pub(super) const OWN_DIRECTORY: &str = "Set TWOCAN_DIR to a directory that you alone may change; it need not \
     exist";
 
 fn foreign(path: &Path, what: &str) -> Error {

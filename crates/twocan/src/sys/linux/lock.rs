@@ -3,7 +3,7 @@
 //! The file is never removed, so that two who lock never lock two files. Each lock opens it anew:
 //! threads of one process keep each other out as processes do.
 
-use super::dir::Directory;
+use super::dir::{Directory, OWN_DIRECTORY};
 use super::fd::Fd;
 use super::ofd::{self, Kind};
 use super::{object, process};
@@ -77,8 +77,11 @@ impl Directory {
             // Swept and made again since it was opened: then others lock the new one.
             if self.is_current(&lock.fd) {
                 let entry = slot(byte as u64, process::own_pid().into());
+                let place = slot_place(byte as u64);
                 // Only for the words of an error: a full disk is no reason to fail.
-                let _ = pwrite(&lock.fd, &entry, slot_place(byte as u64));
+                if object::may_be_long(place + SLOT_BYTES) {
+                    let _ = pwrite(&lock.fd, &entry, place);
+                }
                 return Ok(Some(lock));
             }
         }
@@ -93,7 +96,11 @@ impl Directory {
     }
 
     fn open_lock_file(&self) -> Result<Fd> {
-        let wrong = |e| Error::from_os(format!("cannot lock {}", self.path().display()), e);
+        let wrong = |e: std::io::Error| {
+            let error = Error::from_os(format!("cannot lock {}", self.path().display()), e);
+            let foreign = object::in_the_way(self, FILE, false);
+            foreign.unwrap_or_else(|| self.with_cure(error))
+        };
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         loop {
             match Fd::make(|| openat(self.fd(), FILE, flags, Mode::empty())) {
@@ -108,6 +115,14 @@ impl Directory {
                 Err(e) if Errno::from_io_error(&e) == Some(Errno::EXIST) => {}
                 Err(e) => return Err(wrong(e)),
             }
+        }
+    }
+
+    /// Where to go from a directory that cannot be written.
+    fn with_cure(&self, error: Error) -> Error {
+        match (error.kind(), self.scope()) {
+            (ErrorKind::PermissionDenied, Scope::Session) => error.with_cure(OWN_DIRECTORY),
+            _ => error,
         }
     }
 

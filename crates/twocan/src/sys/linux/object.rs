@@ -10,7 +10,7 @@ use super::fd::Fd;
 use super::ofd::{self, Kind};
 use super::process::FileId;
 use super::user;
-use crate::{Error, ErrorKind, Result, Sharing};
+use crate::{Error, ErrorKind, Result, Scope, Sharing};
 use rustix::fs::{
     AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, Stat, fallocate, fchmod, fchown, fstat,
     fstatfs, ftruncate, linkat, openat, statat, unlinkat,
@@ -122,6 +122,9 @@ pub(crate) fn set_len(file: BorrowedFd<'_>, len: u64, allocate: bool) -> io::Res
     if allocate && large && free_bytes(file).is_some_and(|free| free < len) {
         return Err(Errno::NOSPC.into());
     }
+    if !may_be_long(len) {
+        return Err(Errno::FBIG.into());
+    }
     ftruncate(file, len)?;
     let mut at = 0;
     while allocate && at < len {
@@ -135,6 +138,12 @@ pub(crate) fn set_len(file: BorrowedFd<'_>, len: u64, allocate: bool) -> io::Res
         }
     }
     Ok(())
+}
+
+/// May this process make a file so long? (RLIMIT_FSIZE: the system's own answer would be SIGXFSZ,
+/// which ends the process.)
+pub(super) fn may_be_long(len: u64) -> bool {
+    rustix::process::getrlimit(rustix::process::Resource::Fsize).current.is_none_or(|m| len <= m)
 }
 
 /// Bytes that can still be allocated where the file or directory is; `None` = the system does not
@@ -186,7 +195,10 @@ fn unnamed(dir: &Directory, inheritable: bool) -> io::Result<Prepared> {
 
 fn no_tmpfile(e: &io::Error) -> bool {
     let code = Errno::from_io_error(e);
-    matches!(code, Some(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT))
+    // NOSYS and PERM come from sandboxes; if it is the directory that is closed, the other road says
+    // the same.
+    let sandbox = matches!(code, Some(Errno::NOSYS | Errno::PERM));
+    sandbox || matches!(code, Some(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT))
 }
 
 fn hidden(dir: &Directory, inheritable: bool) -> io::Result<Prepared> {
@@ -290,8 +302,10 @@ pub(crate) fn open(
         Ok(file) => file,
         Err(e) => match Errno::from_io_error(&e) {
             Some(Errno::NOENT) => return Ok(None),
-            Some(Errno::LOOP | Errno::NXIO) => return Err(no_object(dir, file_name)),
-            _ => return Err(wrong(e)),
+            Some(Errno::LOOP | Errno::NXIO | Errno::ISDIR) => {
+                return Err(no_object(dir, file_name));
+            }
+            _ => return Err(in_the_way(dir, file_name, false).unwrap_or_else(|| wrong(e))),
         },
     };
     let stat = fstat(&file).map_err(|e| wrong(e.into()))?;
@@ -330,6 +344,33 @@ fn not_trusted(dir: &Directory, file_name: &str, stat: &Stat) -> Error {
     Error::new(ErrorKind::ForeignOwner, cause).with_cure("Both sides must ask for the same sharing")
 }
 
+/// Why the file with this name, if there is one, cannot be ours: it is of another type, or somebody
+/// else's.
+pub(crate) fn in_the_way(dir: &Directory, file_name: &str, socket: bool) -> Option<Error> {
+    let stat = statat(dir.fd(), file_name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    let wanted = if socket { FileType::Socket } else { FileType::RegularFile };
+    if FileType::from_raw_mode(stat.st_mode) != wanted {
+        return Some(no_object(dir, file_name));
+    }
+    let strange = stat.st_uid != user::me() && stat.st_uid != 0;
+    strange.then(|| not_trusted(dir, file_name, &stat))
+}
+
+/// Why a seat's socket, which was reached by this name, is not one that `permission` lets us talk
+/// to. A link may have led elsewhere; and a file's group says that its maker was one of its members.
+pub(crate) fn not_a_seat(
+    dir: &Directory,
+    file_name: &str,
+    permission: &Permission,
+) -> Option<Error> {
+    // Gone again: whoever it was leaves.
+    let stat = statat(dir.fd(), file_name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
+        return Some(no_object(dir, file_name));
+    }
+    (!permission.accepts(&stat)).then(|| not_trusted(dir, file_name, &stat))
+}
+
 /// Has the object a holder? Does not become one. `None` = there is no such file, or it cannot be
 /// opened.
 pub(crate) fn look(dir: &Directory, file_name: &str) -> Option<Look> {
@@ -350,6 +391,18 @@ pub(crate) struct Look {
 
 fn file_id(stat: &Stat) -> FileId {
     (stat.st_dev, stat.st_ino)
+}
+
+/// Does whoever asks for the name now find this very file?
+pub(crate) fn leads_to(scope: Scope, file_name: &str, id: FileId) -> bool {
+    let Ok(Some(dir)) = Directory::existing(scope) else { return false };
+    id_of_name(&dir, file_name) == Some(id)
+}
+
+/// Which file has the name; `None` = none.
+pub(crate) fn id_of_name(dir: &Directory, file_name: &str) -> Option<FileId> {
+    let stat = statat(dir.fd(), file_name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    Some(file_id(&stat))
 }
 
 /// Which file is behind a descriptor.

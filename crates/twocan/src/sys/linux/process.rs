@@ -2,6 +2,7 @@
 //! dead.
 
 use super::object::UNFINISHED;
+use rustix::io::Errno;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
@@ -47,6 +48,16 @@ pub(crate) fn holders(wanted: &[(FileId, &str)]) -> HashMap<FileId, Vec<u32>> {
         }
     }
     found
+}
+
+/// What helps against a code of the system whose words do not say it.
+pub(crate) fn advice(code: i32) -> Option<&'static str> {
+    match Errno::from_raw_os_error(code) {
+        Errno::MFILE => Some("Raise the limit of this process, as ulimit -n 4096 does"),
+        Errno::NFILE => Some("Raise the limit of the system, as sysctl fs.file-max does"),
+        Errno::FBIG => Some("Raise the limit of this process, as ulimit -f unlimited does"),
+        _ => None,
+    }
 }
 
 /// This process, as others of its pid namespace see it.
