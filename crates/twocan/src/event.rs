@@ -171,6 +171,13 @@ impl Event {
         self.shared.named.as_ref().map(|named| named.name().as_str())
     }
 
+    /// Would somebody who opens the name now find this event? No, if it has no name, or if somebody
+    /// has removed the file that stands for it (a logout may sweep `/dev/shm`); those who hold it go
+    /// on with it all the same.
+    pub fn is_findable(&self) -> bool {
+        self.shared.named.as_ref().is_some_and(Named::is_findable)
+    }
+
     /// Did this call make it?
     pub fn was_created(&self) -> bool {
         self.shared.named.as_ref().is_none_or(Named::was_created)

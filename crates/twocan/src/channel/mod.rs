@@ -240,6 +240,13 @@ impl Channel {
         self.tx.owner().name.as_deref()
     }
 
+    /// Would somebody who opens the name now find this end? No, for pairs and invitations, or if
+    /// somebody has removed the files that stand for its seat (a logout may sweep `/dev/shm`): the
+    /// two go on talking, and the end makes the files again unless its place was taken meanwhile.
+    pub fn is_findable(&self) -> bool {
+        self.tx.owner().is_findable()
+    }
+
     /// Who is at the other end now.
     pub fn peer(&self) -> Option<PeerInfo> {
         self.tx.peer()

@@ -170,6 +170,11 @@ impl End {
         self.lock().session.as_ref().map(|s| s.info.clone())
     }
 
+    /// Would somebody who opens the name now find this end?
+    pub(crate) fn is_findable(&self) -> bool {
+        !self.is_forked() && self.lock().seat.as_ref().is_some_and(|seat| seat.is_findable())
+    }
+
     pub(crate) fn credited(&self, acked: u64) {
         // SYNC credited: pairs with `end_session`, which changes the news, fences, and reads this.
         // Either it sees this credit, or the sending half sees the news and does not use it.

@@ -15,6 +15,7 @@ use crate::sys::dir::{DirLock, Directory, PATIENCE};
 use crate::sys::fd::Fd;
 use crate::sys::files;
 use crate::sys::object::{self, Permission, Spec};
+use crate::sys::process::FileId;
 use crate::sys::socket::{Connection, Listener, Process, Reached};
 use crate::sys::watch;
 use crate::{Scope, Sharing, Until};
@@ -26,6 +27,9 @@ use std::time::{Duration, Instant, SystemTime};
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
 /// Pauses between two tries to get a seat.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
+
+/// How often an end tries, some milliseconds apart, to make the files of its seat again.
+const REBIND_TRIES: u32 = 50;
 
 /// What an end is to be like.
 #[derive(Debug, Clone)]
@@ -104,6 +108,8 @@ pub(crate) struct Seat {
     /// What is needed to sit down again should somebody sweep the directory.
     contents: Vec<u8>,
     sharing: Sharing,
+    /// How often that has failed.
+    tries: u32,
 }
 
 /// What holds a seat.
@@ -112,6 +118,8 @@ struct Bound {
     listener: Listener,
     /// Holds the record's lock, by which a corpse is known when the directory is swept.
     record: Fd,
+    /// The file that stands for the listener.
+    socket: FileId,
 }
 
 /// What became of a seat whose files somebody removed.
@@ -133,34 +141,56 @@ impl Seat {
         &self.sharing
     }
 
-    /// The file whose name the watcher watches.
-    pub(super) fn record(&self) -> (&Directory, String) {
-        (&self.dir, self.files.record(self.number))
+    /// The files whose names the watcher watches.
+    pub(super) fn names(&self) -> (&Directory, [String; 2]) {
+        (&self.dir, [self.files.record(self.number), self.files.socket(self.number)])
+    }
+
+    /// Would somebody who opens the name now find this seat, with its record?
+    pub(super) fn is_findable(&self) -> bool {
+        let (scope, number) = (self.dir.scope(), self.number);
+        let record = object::id_of(&self.bound.record);
+        object::leads_to(scope, &self.files.socket(number), self.bound.socket)
+            && record.is_ok_and(|id| object::leads_to(scope, &self.files.record(number), id))
+    }
+
+    /// Does the socket's name still lead to this listener?
+    fn has_socket(&self, dir: &Directory) -> bool {
+        object::id_of_name(dir, &self.files.socket(self.number)) == Some(self.bound.socket)
     }
 
     /// If the seat's files are gone (a logout swept the directory), makes them again, where the
     /// name would be looked for now. The session goes on in any case.
     pub(super) fn rebind(&mut self) -> Rebound {
-        if !watch::is_nameless(&self.bound.record) {
+        if !watch::is_nameless(&self.bound.record) && self.has_socket(&self.dir) {
             return Rebound::Unharmed;
         }
-        let Ok(dir) = Directory::open_in(self.dir.scope()) else { return Rebound::Lost };
-        let lock = match dir.try_lock(self.files.hash) {
-            Ok(Some(lock)) => lock,
-            Ok(None) => return Rebound::Later,
-            Err(_) => return Rebound::Lost,
-        };
-        if !matches!(probe(&dir, &self.files, self.number, &self.sharing), Ok(Holder::Nobody)) {
-            return Rebound::Lost;
-        }
-        match bind(&dir, &lock, &self.files, self.number, &self.contents, &self.sharing) {
-            Ok(bound) => {
-                self.bound = bound;
-                self.dir = dir;
-                Rebound::Again
+        match self.sit_down_again() {
+            // A sweep that is not over yet, or a shortage, may pass.
+            Err(_) if self.tries < REBIND_TRIES => {
+                self.tries += 1;
+                Rebound::Later
             }
             Err(_) => Rebound::Lost,
+            Ok(how) => how,
         }
+    }
+
+    fn sit_down_again(&mut self) -> Result<Rebound> {
+        let dir = Directory::open_in(self.dir.scope())?;
+        let Some(lock) = dir.try_lock(self.files.hash)? else { return Ok(Rebound::Later) };
+        // Its socket may have been spared: then it is this end itself that would answer.
+        let spared = self.has_socket(&dir);
+        if !spared
+            && !matches!(probe(&dir, &self.files, self.number, &self.sharing)?, Holder::Nobody)
+        {
+            return Ok(Rebound::Lost);
+        }
+        let Seat { files, number, contents, sharing, .. } = &*self;
+        self.bound = bind(&dir, &lock, files, *number, contents, sharing)?;
+        self.dir = dir;
+        self.tries = 0;
+        Ok(Rebound::Again)
     }
 
     pub(super) fn listener(&self) -> &Listener {
@@ -244,7 +274,11 @@ impl Holder {
         let card = record.as_ref().ok().map(|r| &r.card);
         Some(PeerInfo {
             nick: card.map(|c| c.nick.clone()).unwrap_or_default(),
-            pid: process.and_then(|p| p.pid).or(card.map(|c| c.pid)),
+            // The kernel's word; the card's number may be one of another pid namespace.
+            pid: match process {
+                Some(process) => process.pid,
+                None => card.map(|c| c.pid),
+            },
             user: process.and_then(|p| p.uid),
             since: SystemTime::now(),
             epoch: 0,
@@ -315,7 +349,7 @@ fn take_seat(wanted: &Wanted, name: &Name, card: &Card) -> Result<State, Refused
     drop(lock);
     crate::named::sweep_sometimes(&dir);
     let sharing = wanted.sharing.clone();
-    state.seat = Some(Seat { dir, files, number, bound, contents, sharing });
+    state.seat = Some(Seat { dir, files, number, bound, contents, sharing, tries: 0 });
     Ok(state)
 }
 
@@ -328,8 +362,16 @@ fn choose(
     sharing: &Sharing,
 ) -> Result<(usize, Holder), Refused> {
     let mut holders = vec![probe(dir, names, 0, sharing)?, probe(dir, names, 1, sharing)?];
-    let free = holders.iter().position(|h| matches!(h, Holder::Nobody));
-    let Some(number) = free else { return Err(in_use(name, &holders)) };
+    let free: Vec<usize> = (0..2).filter(|n| matches!(holders[*n], Holder::Nobody)).collect();
+    // What a killed end of another user has left, only that user can remove: rather the other seat,
+    // where such users are expected.
+    let clear = |n: &usize| {
+        *sharing == Sharing::CurrentUser
+            || object::in_the_way(dir, &names.record(*n), false).is_none()
+                && object::in_the_way(dir, &names.socket(*n), true).is_none()
+    };
+    let chosen = free.iter().copied().find(clear).or(free.first().copied());
+    let Some(number) = chosen else { return Err(in_use(name, &holders)) };
     let other = holders.swap_remove(1 - number);
     if let Holder::Somebody { record, .. } = &other {
         match record {
@@ -369,26 +411,38 @@ fn bind(
         let held = prepared.publish(dir, lock, &record)?;
         let listener = Listener::bind(dir.fd(), &socket)?;
         files::permit(dir, &socket, sharing)?;
-        Ok(Bound { listener, record: held })
+        let id = object::id_of_name(dir, &socket).ok_or(std::io::ErrorKind::NotFound)?;
+        Ok(Bound { listener, record: held, socket: id })
     };
     make().map_err(|e: std::io::Error| {
         clear();
-        Error::from_os(format_args!("cannot take a seat in {}", dir.path().display()), e)
+        let foreign = object::in_the_way(dir, &record, false);
+        foreign.or_else(|| object::in_the_way(dir, &socket, true)).unwrap_or_else(|| {
+            Error::from_os(format_args!("cannot take a seat in {}", dir.path().display()), e)
+        })
     })
 }
 
 /// Who sits there? Only the kernel says that somebody is dead.
 fn probe(dir: &Directory, names: &Files, seat: usize, sharing: &Sharing) -> Result<Holder> {
-    let reached = Connection::reach(dir.fd(), &names.socket(seat)).map_err(|e| {
-        Error::from_os(format_args!("cannot look at a seat in {}", dir.path().display()), e)
+    let socket = names.socket(seat);
+    let reached = Connection::reach(dir.fd(), &socket).map_err(|e| {
+        object::in_the_way(dir, &socket, true).unwrap_or_else(|| {
+            Error::from_os(format_args!("cannot look at a seat in {}", dir.path().display()), e)
+        })
     })?;
+    if !matches!(reached, Reached::Free) {
+        if let Some(error) = object::not_a_seat(dir, &socket, &Permission::of(sharing)?) {
+            return Err(error);
+        }
+    }
     let connection = match reached {
         Reached::Free => return Ok(Holder::Nobody),
         Reached::Busy => None,
         Reached::Connected(connection) => {
             let process = connection.process();
             if !process.is_welcome(sharing) {
-                let path = dir.path().join(names.socket(seat));
+                let path = dir.path().join(&socket);
                 let owner = process.owner_name();
                 let cause = format!("{} belongs to user {owner}, not to you", path.display());
                 return Err(Error::new(ErrorKind::ForeignOwner, cause)

@@ -93,12 +93,14 @@ impl Watcher {
     /// Newcomers at the seat, and the loss of its name, make the end look.
     pub(super) fn watch_seat(&self, seat: &Seat, end: &End) {
         self.add(seat.listener().fd(), end);
-        let (dir, file) = seat.record();
-        match self.names.as_ref().map(|names| names.watch(dir, &file)) {
-            Some(Ok(number)) => {
-                unpoisoned(&self.named).insert(number, end.token());
+        let (dir, files) = seat.names();
+        for file in files {
+            match self.names.as_ref().map(|names| names.watch(dir, &file)) {
+                Some(Ok(number)) => {
+                    unpoisoned(&self.named).insert(number, end.token());
+                }
+                _ => crate::note!("the name {file} is not watched"),
             }
-            _ => crate::note!("the name {file} is not watched"),
         }
     }
 
