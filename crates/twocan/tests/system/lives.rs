@@ -169,11 +169,12 @@ fn has_a_child(name: &str) {
     let mut end = Channel::open(name).unwrap();
     let mut command = Command::new("sleep");
     command.arg("60").stdin(Stdio::null()).stdout(Stdio::null());
-    let sleeper = command.spawn().unwrap();
+    let mut sleeper = command.spawn().unwrap();
     say(&sleeper.id().to_string());
     while let Ok(message) = end.recv() {
         end.send(&*message).unwrap();
     }
+    sleeper.wait().unwrap();
 }
 
 #[test]

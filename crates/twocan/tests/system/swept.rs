@@ -7,10 +7,12 @@ use crate::trust;
 use std::path::Path;
 use twocan::{Channel, ErrorKind, Event, MemoryMap, Reset};
 
+type Sweep = fn(&Path);
+
 pub fn play(args: &[&str]) -> bool {
     let ["all", dir] = *args else { return false };
     let dir = Path::new(dir);
-    let sweeps: [(&str, fn(&Path)); 6] = [
+    let sweeps: [(&str, Sweep); 6] = [
         ("sockets", |dir| remove(dir, |name| name.ends_with(".0") || name.ends_with(".1"))),
         ("one socket", |dir| remove(dir, |name| name.ends_with(".0"))),
         ("records", |dir| remove(dir, |name| name.ends_with(".seat"))),
@@ -39,7 +41,7 @@ fn remove(dir: &Path, which: impl Fn(&str) -> bool) {
     }
 }
 
-fn pair_goes_on(dir: &Path, what: &str, sweep: fn(&Path)) {
+fn pair_goes_on(dir: &Path, what: &str, sweep: Sweep) {
     let name = unique("swept");
     let mut child = Child::start("echo", &[&name]);
     child.expect("open");
