@@ -201,14 +201,16 @@ impl OwnRegion {
 
 impl PeerRegion {
     /// Maps a region that came from elsewhere, after checking that it cannot change its size,
-    /// cannot be written by anyone but its owner's existing mapping, and is really there.
-    pub(crate) fn map(fd: Shy, shape: Shape) -> Result<PeerRegion, Violation> {
+    /// cannot be written by anyone but its owner's existing mapping, and is really there. The error
+    /// `None` is nobody's fault: this process has no room for it now.
+    pub(crate) fn map(fd: Shy, shape: Shape) -> Result<PeerRegion, Option<Violation>> {
+        let bad = || Some(Violation::BadRegion);
         if !shape.is_sane() {
-            return Err(Violation::BadRegion);
+            return Err(bad());
         }
         let len = RING_AT + shape.capacity as usize;
-        let mapping = memfd::map_sealed(fd.fd(), len).ok_or(Violation::BadRegion)?;
-        let fd = fd.trusted().ok_or(Violation::BadRegion)?;
+        let mapping = memfd::map_sealed(fd.fd(), len).ok_or_else(bad)?.map_err(|_| None)?;
+        let fd = fd.trusted().ok_or_else(bad)?;
         let region = Region { mapping, shape, fd };
         let identity = &region.header().identity;
         let same = identity.magic.load(Ordering::Relaxed) == MAGIC
@@ -217,7 +219,7 @@ impl PeerRegion {
             && identity.id.load(Ordering::Relaxed) == shape.id
             && identity.capacity.load(Ordering::Relaxed) == shape.capacity
             && identity.start.load(Ordering::Relaxed) == shape.start;
-        if same { Ok(PeerRegion(region)) } else { Err(Violation::BadRegion) }
+        if same { Ok(PeerRegion(region)) } else { Err(bad()) }
     }
 
     #[inline]

@@ -169,9 +169,12 @@ impl End {
             Received::Message(bytes, fds) => {
                 let Some(connecting) = state.connecting.take() else { return false };
                 let whom = connecting.whom;
-                if let Err(violation) = self.welcomed(state, connecting, &bytes, fds) {
+                if let Err(why) = self.welcomed(state, connecting, &bytes, fds) {
                     state.again = whom.map(|whom| (Instant::now() + LONG_PAUSE, whom));
-                    self.unwelcome(state, violation);
+                    match why {
+                        Some(violation) => self.unwelcome(state, violation),
+                        None => self.tell(), // our own lack of room may pass
+                    }
                 }
                 return true;
             }
@@ -228,27 +231,27 @@ impl End {
         connecting: Connecting,
         bytes: &[u8],
         fds: Vec<Shy>,
-    ) -> Result<(), Violation> {
+    ) -> Result<(), Option<Violation>> {
         let welcome = Welcome::decode(bytes).map_err(|_| Violation::BadHandshake)?;
         let due = 2 + welcome.outbox.len() + welcome.inbox.len();
         let own_bells = connecting.bells.ok_or(Violation::BadHandshake)?;
         if fds.len() != due || !self.fits(&welcome.card) {
-            return Err(Violation::BadHandshake);
+            return Err(Some(Violation::BadHandshake));
         }
         let mut fds = fds.into_iter();
         let mut next = || fds.next().ok_or(Violation::BadHandshake);
         let (peers_receiver, peers_sender) = (next()?, next()?);
         if !socket::is_doorbell(&peers_receiver) || !socket::is_doorbell(&peers_sender) {
-            return Err(Violation::BadHandshake);
+            return Err(Some(Violation::BadHandshake));
         }
         let mut map = |listed: &super::wire::Listed| {
             let region = Arc::new(PeerRegion::map(next()?, listed.shape)?);
-            Ok::<_, Violation>((*listed, region))
+            Ok::<_, Option<Violation>>((*listed, region))
         };
         let theirs: Vec<_> = welcome.outbox.iter().map(&mut map).collect::<Result<_, _>>()?;
         let ours: Vec<_> = welcome.inbox.iter().map(&mut map).collect::<Result<_, _>>()?;
         let Some(live) = theirs.last().map(|(_, region)| region.clone()) else {
-            return Err(Violation::BadHandshake);
+            return Err(Some(Violation::BadHandshake));
         };
         // From here on nothing fails.
         state.epoch += 1;
@@ -431,7 +434,9 @@ impl End {
             Some(pidfd) => Process::introduced(pidfd, hello.card.pid, pending.process.uid),
             None => pending.process,
         };
-        let region = Arc::new(PeerRegion::map(region, hello.card.region).map_err(refuse)?);
+        let no_room = || std::io::Error::from(std::io::ErrorKind::OutOfMemory);
+        let region = PeerRegion::map(region, hello.card.region);
+        let region = Arc::new(region.map_err(|why| why.map_or_else(no_room, refuse))?);
         let generation =
             state.other_generation.checked_add(1).ok_or_else(|| refuse(Violation::BadHandshake))?;
         let (own_rx, newcomers_rx) = socket::doorbell()?;

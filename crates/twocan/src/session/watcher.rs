@@ -11,7 +11,7 @@ use crate::sys::watch::Names;
 use crate::sys::{fence, fork, thread};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The token of the watched names; no end has it, as ends have addresses.
 const NAMES: u64 = 1;
@@ -29,12 +29,18 @@ pub(crate) struct Watcher {
     asked: Mutex<Vec<u64>>,
     /// Is the process registered for the asymmetric fence?
     fence: AtomicU32,
+    /// Not 0: something could not be watched, and all ends are looked at from time to time.
+    blind: AtomicU32,
     fork: u32,
 }
 
 const FENCE_UNASKED: u32 = 0;
 const FENCE_COMES: u32 = 1;
 const FENCE_THERE: u32 = 2;
+
+/// How often a watcher looks at all ends, should the system refuse it a watch. Nobody waits for ever
+/// for what it did not see.
+const BLIND_PAUSE: Duration = Duration::from_millis(250);
 
 /// The watcher of this process; a forked child makes its own and leaves the old one alone.
 static CURRENT: Mutex<Option<Arc<Watcher>>> = Mutex::new(None);
@@ -57,6 +63,7 @@ impl Watcher {
             named: Mutex::new(HashMap::new()),
             asked: Mutex::new(Vec::new()),
             fence: AtomicU32::new(FENCE_UNASKED),
+            blind: AtomicU32::new(0),
             fork: fork::generation(),
         });
         if let Some(names) = &watcher.names {
@@ -106,10 +113,16 @@ impl Watcher {
 
     /// Events on `fd` make the end look, until `fd` is closed.
     pub(super) fn add(&self, fd: &Fd, end: &End) {
-        if let Err(e) = self.poller.add(fd, end.token()) {
-            // Registered already, or the limit of watches is reached: then only a later event finds
-            // out.
-            crate::note!("cannot watch a descriptor: {e}");
+        match self.poller.add(fd, end.token()) {
+            Ok(()) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) => {
+                // The limit of watches is reached, for one.
+                crate::note!("cannot watch a descriptor: {e}");
+                // A plain flag, read in each round: Relaxed.
+                self.blind.store(1, Ordering::Relaxed);
+                self.poller.poke();
+            }
         }
     }
 
@@ -154,16 +167,21 @@ impl Watcher {
         let mut deadlines: HashMap<u64, Instant> = HashMap::new();
         let mut tokens = Vec::new();
         loop {
-            let next = deadlines.values().min().copied();
+            let blind = self.blind.load(Ordering::Relaxed) != 0;
+            let soon = blind.then(|| Instant::now() + BLIND_PAUSE);
+            let next = deadlines.values().min().copied().into_iter().chain(soon).min();
             if let Err(e) = self.poller.wait(next, &mut tokens) {
                 crate::note!("the watcher cannot wait: {e}");
-                std::thread::sleep(std::time::Duration::from_millis(50));
+                std::thread::sleep(Duration::from_millis(50));
             }
             if let (Some(names), true) = (&self.names, tokens.contains(&NAMES)) {
                 let named = unpoisoned(&self.named);
                 tokens.extend(names.stirred().iter().filter_map(|number| named.get(number)));
             }
             tokens.append(&mut unpoisoned(&self.asked));
+            if blind {
+                tokens.extend(unpoisoned(&self.ends).keys());
+            }
             let now = Instant::now();
             tokens.extend(deadlines.iter().filter(|(_, t)| **t <= now).map(|(token, _)| *token));
             tokens.sort_unstable();

@@ -16,6 +16,12 @@ pub fn play(args: &[&str]) -> bool {
             say("sent");
             stay();
         }
+        ["meets", name] => {
+            let mut end = Channel::open(name).unwrap();
+            converse(&mut end, 10);
+            say("met");
+            stay();
+        }
         ["waits", name] => {
             let event = Event::open_existing(name).unwrap();
             say("waits");

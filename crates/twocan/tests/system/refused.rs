@@ -1,10 +1,20 @@
 //! System calls that a kernel, or a sandbox around the program, does not give.
 
 use crate::jail::{Rule, When, refuse};
-use crate::roles::converse;
-use crate::support::{Child, LONG, TempDir, eventually, unique};
+use crate::roles::{answer, converse};
+use crate::support::{Child, LONG, TempDir, eventually, say, unique};
 use crate::trust;
 use twocan::{Channel, Spin};
+
+pub fn play(args: &[&str]) -> bool {
+    let ["goes blind", name] = *args else { return false };
+    let mut end = Channel::open(name).unwrap();
+    // From here on nothing can be watched any more, as when a user's watches are all in use.
+    install("epoll_ctl", libc::ENOSPC);
+    say("open");
+    answer(&mut end);
+    true
+}
 
 /// What can be refused.
 fn rules(what: &str, errno: i32) -> Vec<Rule> {
@@ -190,4 +200,20 @@ fn an_invited_child_without_pidfd_open_is_met_and_missed() {
     assert_eq!(&*end.recv_timeout(LONG).unwrap(), b"here");
     child.kill();
     eventually("its death is told", || matches!(end.try_recv(), Err(twocan::RecvError::PeerDied)));
+}
+
+#[test]
+fn an_end_that_may_watch_nothing_more_still_meets_and_misses_others() {
+    let name = unique("blind");
+    let mut child = Child::start("refused", &["goes blind", &name]);
+    child.expect("open");
+    let mut end = Channel::open(&name).unwrap();
+    converse(&mut end, 10);
+    drop(end);
+    child.expect("closed");
+    let mut other = Child::start("lives", &["meets", &name]);
+    other.expect("met");
+    other.kill();
+    child.expect("died");
+    child.finish();
 }

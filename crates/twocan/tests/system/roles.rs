@@ -30,6 +30,7 @@ pub fn play(args: &[&str]) {
             let known = match room {
                 "clocks" => clocks::play(rest),
                 "lives" => lives::play(rest),
+                "refused" => refused::play(rest),
                 "shortage" => shortage::play(rest),
                 "spaces" => spaces::play(rest),
                 "swept" => swept::play(rest),
@@ -96,6 +97,11 @@ fn echo(name: &str) {
         Err(e) => return say(&format!("{:?} {e}", e.kind())),
     };
     say("open");
+    answer(&mut end);
+}
+
+/// Sends back whatever comes, and says who goes.
+pub fn answer(end: &mut Channel) {
     leave_with_the_input();
     loop {
         match end.recv() {

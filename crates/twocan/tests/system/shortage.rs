@@ -7,7 +7,7 @@ use crate::{jail, trust};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::time::Duration;
-use twocan::{Channel, Error, ErrorKind, Event, MemoryMap, Reset};
+use twocan::{Channel, Error, ErrorKind, Event, MemoryMap, RecvError, Reset};
 
 /// nobody.
 const OTHER: u32 = 65_534;
@@ -26,6 +26,7 @@ pub fn play(args: &[&str]) -> bool {
         ["read-only", path] => read_only(path),
         ["nothing but", "/tmp"] => no_shared_memory(),
         ["says", name] => say(&word(Channel::open(name).map(drop))),
+        ["has no room", name] => no_room(name),
         ["spends all", name] => spends_all(name),
         _ => return false,
     }
@@ -152,6 +153,30 @@ fn spends_all(name: &str) {
     jail::limit(libc::RLIMIT_NOFILE, 1024).unwrap();
     end.wait_peer(crate::support::LONG).unwrap();
     say("met");
+    stay();
+}
+
+#[test]
+fn who_has_no_room_for_the_others_ring_accuses_nobody() {
+    let name = unique("room");
+    let mut end = Channel::options().send_capacity(64 << 20).open(&name).unwrap();
+    let mut child = Child::start("shortage", &["has no room", &name]);
+    child.expect("nobody came");
+    child.expect("met");
+    end.send("large").unwrap();
+    child.expect("large");
+    child.finish();
+}
+
+fn no_room(name: &str) {
+    jail::limit(libc::RLIMIT_AS, (jail::status("VmSize") << 10) + (16 << 20)).unwrap();
+    let mut end = Channel::options().send_capacity(4096).open(name).unwrap();
+    assert_eq!(end.recv_timeout(Duration::from_secs(1)).unwrap_err(), RecvError::TimedOut);
+    say("nobody came");
+    jail::limit(libc::RLIMIT_AS, libc::RLIM_INFINITY).unwrap();
+    end.wait_peer(crate::support::LONG).unwrap();
+    say("met");
+    say(end.recv_timeout(crate::support::LONG).unwrap().to_str().unwrap());
     stay();
 }
 

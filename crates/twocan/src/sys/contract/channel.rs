@@ -121,7 +121,7 @@ fn too_long_is_told_apart_and_nothing_is_nothing() {
 fn a_region_is_written_by_its_maker_alone() {
     let len = 4096 * 4;
     let (fd, mapping) = memfd::create_sealed(len).unwrap();
-    let seen = memfd::map_sealed(&fd, len).unwrap();
+    let seen = memfd::map_sealed(&fd, len).unwrap().unwrap();
     // SAFETY: inside both mappings; volatile, since two mappings show the same memory.
     unsafe { mapping.base().as_ptr().add(100).write_volatile(7) };
     // SAFETY: as above.
