@@ -224,6 +224,42 @@ const TABLE: &[Mutant] = &[
         Place::Test("channels"),
         "hostile::a_message_taken_by_a_reader",
     ),
+    row(
+        "unwatched",
+        "what cannot be watched is looked at",
+        Place::Test("system"),
+        "refused::an_end_that_may_watch_nothing_more",
+    ),
+    row(
+        "no-room-is-their-fault",
+        "a lack of room here is no fault of the other side",
+        Place::Test("system"),
+        "shortage::who_has_no_room",
+    ),
+    row(
+        "no-length-limit",
+        "no file is made longer than the process may",
+        Place::Test("system"),
+        "shortage::files_may_not_be_long",
+    ),
+    row(
+        "only-records-are-watched",
+        "a seat whose socket was removed is bound again",
+        Place::Test("system"),
+        "swept::what_is_swept",
+    ),
+    row(
+        "sockets-tell-all",
+        "a death is told although a copy of the process goes on",
+        Place::Test("system"),
+        "lives::copies_of_a_process",
+    ),
+    row(
+        "waits-by-the-wall-clock",
+        "no wait is by a clock that can be set",
+        Place::Test("system"),
+        "clocks::no_wait_is",
+    ),
 ];
 
 /// The test of `send`, `recv` and acknowledge, led by single steps.

@@ -116,6 +116,7 @@ impl Watcher {
         match self.poller.add(fd, end.token()) {
             Ok(()) => {}
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(_) if cfg!(twocan_mutant = "unwatched") => {}
             Err(e) => {
                 // The limit of watches is reached, for one.
                 crate::note!("cannot watch a descriptor: {e}");

@@ -65,15 +65,23 @@ pub fn play(name: &str, seconds: u64) {
                 }
             }
         });
-        let flat = watch(seconds);
-        over.store(true, Ordering::Relaxed);
-        flat
+        let _end = Over(&over);
+        watch(seconds)
     });
     let secs = begun.elapsed().as_secs_f64();
     let (sent, bytes) = (sent.into_inner(), bytes.into_inner());
     let (rate, amount) = (sent as f64 / secs / 1e6, bytes as f64 / 1e9);
     say(&format!("{sent} messages, {amount:.1} GB, {rate:.2} M/s, none lost, {flat}"));
     stay();
+}
+
+/// Ends the sending, also when a look has found something.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Looks ten times; all looks but the first must be like the first.

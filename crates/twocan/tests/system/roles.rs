@@ -12,20 +12,28 @@ use twocan::{Channel, Error, Event, MemoryMap, RecvError, Reset, Spin, Until, wa
 /// A child that lives longer hangs.
 const ALARM_SECONDS: u32 = 60;
 
+/// For two ends that may never meet: a system that refuses handshakes refuses them for ever.
+pub const BRIEF: Duration = Duration::from_millis(500);
+
 pub fn play(args: &[&str]) {
     jail::alarm(ALARM_SECONDS);
+    run(args);
+}
+
+fn run(args: &[&str]) {
     match *args {
         ["patient", seconds, ref rest @ ..] => {
-            play(rest);
             jail::alarm(seconds.parse().unwrap());
+            run(rest);
         }
         ["refuse", what, errno, ref rest @ ..] => {
             refused::install(what, errno.parse().unwrap());
-            play(rest);
+            run(rest);
         }
         ["inside", spaces, ref rest @ ..] => inside(spaces, rest),
         ["echo", name] => echo(name),
-        ["everything", tag] => say(&report(&everything(tag))),
+        ["everything", tag] => say(&report(&everything(tag, LONG))),
+        ["a little of everything", tag] => say(&report(&everything(tag, BRIEF))),
         [room, ref rest @ ..] => {
             let known = match room {
                 "clocks" => clocks::play(rest),
@@ -136,7 +144,7 @@ type Outcome = (&'static str, Result<(), Error>);
 
 /// Makes and uses one of each kind. Whatever the system does to us, each either works or says why
 /// not, and leaves nothing.
-pub fn everything(tag: &str) -> Vec<Outcome> {
+pub fn everything(tag: &str, patience: Duration) -> Vec<Outcome> {
     vec![
         ("map", map(&format!("{tag}-map"))),
         ("anonymous-map", MemoryMap::anonymous(10_000).and_then(|m| m.view()?.write(0, "x"))),
@@ -145,7 +153,7 @@ pub fn everything(tag: &str) -> Vec<Outcome> {
         ("wait-any", any()),
         ("pair", pair()),
         ("invite", Channel::invite().map(drop)),
-        ("open", two_seats(&format!("{tag}-channel"))),
+        ("open", two_seats(&format!("{tag}-channel"), patience)),
     ]
 }
 
@@ -210,11 +218,10 @@ fn hand_over(a: &mut Channel, b: &mut Channel) -> Result<(), Error> {
     Ok(())
 }
 
-fn two_seats(name: &str) -> Result<(), Error> {
+fn two_seats(name: &str, patience: Duration) -> Result<(), Error> {
     let mut a = Channel::open(name)?;
     let mut b = Channel::open(name)?;
-    // Short: a system that refuses handshakes refuses them for ever.
-    a.wait_peer(Duration::from_millis(500))?;
-    b.wait_peer(Duration::from_millis(500))?;
+    a.wait_peer(patience)?;
+    b.wait_peer(patience)?;
     hand_over(&mut a, &mut b)
 }

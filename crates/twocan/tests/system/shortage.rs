@@ -1,8 +1,8 @@
 //! Too little of something: descriptors, addresses, lockable memory, length of files, room on the
 //! disk; and a directory that is not there, or cannot be written.
 
-use crate::roles::{everything, report};
-use crate::support::{Child, TempDir, am_root, eventually, listen, say, stay, unique};
+use crate::roles::{BRIEF, everything, report};
+use crate::support::{Child, LONG, TempDir, am_root, eventually, listen, say, stay, unique};
 use crate::{jail, trust};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -19,7 +19,7 @@ pub fn play(args: &[&str]) -> bool {
         ["lengths", most] => lengths(most.parse().unwrap()),
         ["unlockable"] => {
             jail::limit(libc::RLIMIT_MEMLOCK, 0).unwrap();
-            say(&report(&everything("m")));
+            say(&report(&everything("m", LONG)));
         }
         ["full", path] => full(path),
         ["no more files", path] => no_more_files(path),
@@ -40,10 +40,10 @@ fn word<T>(result: Result<T, Error>) -> String {
 /// Tries everything under a limit, and again without it: what failed has spoilt nothing.
 fn under(what: libc::__rlimit_resource_t, most: u64, after: u64) {
     jail::limit(what, most).unwrap();
-    let tried = everything("under");
+    let tried = everything("under", BRIEF);
     jail::limit(what, after).unwrap();
     say(&report(&tried));
-    let again = report(&everything("again"));
+    let again = report(&everything("again", LONG));
     assert!(again.split(' ').all(|w| w.ends_with("=ok")), "after {}: {again}", report(&tried));
 }
 
@@ -141,7 +141,7 @@ fn an_end_without_descriptors_meets_its_peer_when_it_has_some_again() {
     let end = Channel::open(&name).unwrap();
     assert!(end.wait_peer(Duration::from_millis(300)).is_err());
     child.tell("let go");
-    end.wait_peer(crate::support::LONG).unwrap();
+    end.wait_peer(LONG).unwrap();
     child.expect("met");
 }
 
@@ -151,7 +151,7 @@ fn spends_all(name: &str) {
     say("spent");
     listen();
     jail::limit(libc::RLIMIT_NOFILE, 1024).unwrap();
-    end.wait_peer(crate::support::LONG).unwrap();
+    end.wait_peer(LONG).unwrap();
     say("met");
     stay();
 }
@@ -174,9 +174,9 @@ fn no_room(name: &str) {
     assert_eq!(end.recv_timeout(Duration::from_secs(1)).unwrap_err(), RecvError::TimedOut);
     say("nobody came");
     jail::limit(libc::RLIMIT_AS, libc::RLIM_INFINITY).unwrap();
-    end.wait_peer(crate::support::LONG).unwrap();
+    end.wait_peer(LONG).unwrap();
     say("met");
-    say(end.recv_timeout(crate::support::LONG).unwrap().to_str().unwrap());
+    say(end.recv_timeout(LONG).unwrap().to_str().unwrap());
     stay();
 }
 
@@ -233,17 +233,16 @@ fn full(path: &str) {
         return;
     }
     drop(Channel::open("first").unwrap()); // the lock file is there
-    let filler = std::path::Path::new(path).join(".new-filler");
+    let filler = std::path::Path::new(path).join("filler");
     let mut kinds = Vec::new();
     for free in 0..=12 {
         let _ = std::fs::remove_file(&filler);
-        // Behind what a sweep takes for an object: it has a holder.
         let file = std::fs::File::create(&filler).unwrap();
         use std::os::fd::AsRawFd;
         while fallocate(file.as_raw_fd(), 4096) {}
         let full = file.metadata().unwrap().len();
         file.set_len(full - free * 4096).unwrap();
-        let tried = everything(&format!("page{free}"));
+        let tried = everything(&format!("page{free}"), LONG);
         kinds.push(report(&tried));
         let map = tried.iter().find(|(what, _)| *what == "map").unwrap();
         if let Err(e) = &map.1 {
@@ -280,8 +279,8 @@ fn live_pair_on_a_full_disk(filler: &std::path::Path) {
     use std::os::fd::AsRawFd;
     while fallocate(file.as_raw_fd(), 4096) {}
     let long = vec![7_u8; 3 << 20];
-    let reader = std::thread::spawn(move || b.recv_timeout(crate::support::LONG).unwrap().len());
-    a.send_timeout(&long, crate::support::LONG).unwrap();
+    let reader = std::thread::spawn(move || b.recv_timeout(LONG).unwrap().len());
+    a.send_timeout(&long, LONG).unwrap();
     assert_eq!(reader.join().unwrap(), long.len());
 }
 
@@ -305,7 +304,7 @@ fn no_more_files(path: &str) {
     for files in 2..10 {
         let options = format!("nr_inodes={files}");
         jail::mount(None, path, None, libc::MS_REMOUNT, Some(&options)).unwrap();
-        reports.push(report(&everything(&format!("n{files}"))));
+        reports.push(report(&everything(&format!("n{files}"), LONG)));
         for file in std::fs::read_dir(path).unwrap() {
             assert_eq!(file.unwrap().file_name(), ".lock", "{reports:?}");
         }
@@ -355,9 +354,9 @@ fn read_only(path: &str) {
     all_refused();
     assert!(!a.is_findable());
     a.send("still").unwrap();
-    assert_eq!(&*b.recv_timeout(crate::support::LONG).unwrap(), b"still");
+    assert_eq!(&*b.recv_timeout(LONG).unwrap(), b"still");
     drop(a);
-    assert!(b.recv_timeout(crate::support::LONG).unwrap_err().is_peer_gone());
+    assert!(b.recv_timeout(LONG).unwrap_err().is_peer_gone());
     drop(b);
     jail::unmount(path).unwrap();
     drop(Channel::open("live").unwrap());
@@ -413,7 +412,7 @@ fn no_shared_memory() {
         return say(&format!("skip a file system cannot be mounted: {e}"));
     }
     assert!(!std::path::Path::new("/dev/shm").exists());
-    let all = report(&everything("tmp"));
+    let all = report(&everything("tmp", LONG));
     assert!(all.split(' ').all(|w| w.ends_with("=ok")), "{all}");
     let held = MemoryMap::create_new("here", 1).unwrap();
     // SAFETY: no memory.

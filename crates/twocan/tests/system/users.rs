@@ -514,6 +514,7 @@ fn occupied() {
         std::fs::set_permissions(&place, Permissions::from_mode(mode)).unwrap();
         refused("a directory open to others");
     }
+    std::fs::set_permissions(&place, Permissions::from_mode(0o700)).unwrap();
     std::fs::rename(&place, "/dev/shm/elsewhere").unwrap();
     symlink("/dev/shm/elsewhere", &place).unwrap();
     refused("a link");

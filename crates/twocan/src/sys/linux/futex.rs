@@ -110,9 +110,11 @@ fn nothing_to_wait_for(deadline: Option<Instant>) -> Outcome {
 
 fn wait_one(word: &Word, deadline: Option<Instant>) -> Outcome {
     let until = deadline.map(absolute);
+    let wall_clock = cfg!(twocan_mutant = "waits-by-the-wall-clock");
+    let clock = if wall_clock { Flags::CLOCK_REALTIME } else { Flags::empty() };
     let result = futex::wait_bitset(
         word.get(),
-        word.flags(),
+        word.flags() | clock,
         word.expected,
         until.as_ref(),
         NonZeroU32::MAX,

@@ -262,7 +262,11 @@ impl Connection {
             pid,
             uid: credentials.map(|c| c.uid),
             // Our own pidfd would tell nothing: while we can look, it lives.
-            pidfd: if own { None } else { peer_pidfd(self.0.as_fd()) },
+            pidfd: if own || cfg!(twocan_mutant = "sockets-tell-all") {
+                None
+            } else {
+                peer_pidfd(self.0.as_fd())
+            },
         }
     }
 
