@@ -172,8 +172,8 @@ impl Event {
     }
 
     /// Would somebody who opens the name now find this event? No, if it has no name, or if somebody
-    /// has removed the file that stands for it (a logout may sweep `/dev/shm`); those who hold it go
-    /// on with it all the same.
+    /// has removed the file that stands for it (a logout may sweep `/dev/shm`); those who hold it
+    /// go on with it all the same.
     pub fn is_findable(&self) -> bool {
         self.shared.named.as_ref().is_some_and(Named::is_findable)
     }

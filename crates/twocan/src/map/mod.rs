@@ -231,9 +231,9 @@ impl MemoryMap {
         self.handle.access
     }
 
-    /// Would somebody who opens the name now find this map? No, if it has no name, or if somebody has
-    /// removed the file that stands for it (a logout may sweep `/dev/shm`); those who hold it go on
-    /// with it all the same.
+    /// Would somebody who opens the name now find this map? No, if it has no name, or if somebody
+    /// has removed the file that stands for it (a logout may sweep `/dev/shm`); those who hold it
+    /// go on with it all the same.
     pub fn is_findable(&self) -> bool {
         match &self.handle.backing {
             Backing::Named(named) => named.is_findable(),

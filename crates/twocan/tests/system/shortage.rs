@@ -27,6 +27,11 @@ pub fn play(args: &[&str]) -> bool {
         ["nothing but", "/tmp"] => no_shared_memory(),
         ["says", name] => say(&word(Channel::open(name).map(drop))),
         ["has no room", name] => no_room(name),
+        ["is invited without room"] => {
+            jail::limit(libc::RLIMIT_AS, (jail::status("VmSize") << 10) + (16 << 20)).unwrap();
+            let mut end = Channel::options().send_capacity(4096).invited().unwrap();
+            say(&format!("{:?}", end.recv_timeout(LONG).unwrap_err()));
+        }
         ["spends all", name] => spends_all(name),
         _ => return false,
     }
@@ -165,6 +170,14 @@ fn who_has_no_room_for_the_others_ring_accuses_nobody() {
     child.expect("met");
     end.send("large").unwrap();
     child.expect("large");
+    child.finish();
+    // An invitation is for once: it is over, and not because the other side misbehaved.
+    let mut options = Channel::options();
+    let (_end, mut invitation) = options.send_capacity(64 << 20).invite().unwrap();
+    let mut child = Child::start_with("shortage", &["is invited without room"], |command| {
+        invitation.attach(command).unwrap();
+    });
+    child.expect("PeerClosed");
     child.finish();
 }
 

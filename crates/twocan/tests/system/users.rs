@@ -1,5 +1,5 @@
-//! Other users of the machine: Mallory cannot open, occupy, remove or overhear what is Alice's; Bob,
-//! whom she lets in, can. Users by number: none of them needs an account.
+//! Other users of the machine: Mallory cannot open, occupy, remove or overhear what is Alice's;
+//! Bob, whom she lets in, can. Users by number: none of them needs an account.
 
 use crate::roles::{again, converse, leave_with_the_input};
 use crate::support::{Child, TempDir, am_root, say, stay, unique};

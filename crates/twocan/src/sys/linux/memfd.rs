@@ -48,8 +48,8 @@ pub(crate) fn create_fixed(len: u64, allocate: bool, inheritable: bool) -> std::
 }
 
 /// Maps somebody else's region read-only, or `None` if it is not sealed, not ordinary memory, not
-/// exactly `len` bytes long, or not allocated throughout. The error inside is this process's own: it
-/// has no room for it.
+/// exactly `len` bytes long, or not allocated throughout. The error inside is this process's own:
+/// it has no room for it.
 pub(crate) fn map_sealed(fd: &Fd, len: usize) -> Option<std::io::Result<Mapping>> {
     // The seals first: only memory answers that call, and it answers at once. A file of a slow file
     // system may take its time for all the others.

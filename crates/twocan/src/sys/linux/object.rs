@@ -196,8 +196,8 @@ fn unnamed(dir: &Directory, inheritable: bool) -> io::Result<Prepared> {
 
 fn no_tmpfile(e: &io::Error) -> bool {
     let code = Errno::from_io_error(e);
-    // NOSYS and PERM come from sandboxes; if it is the directory that is closed, the other road says
-    // the same.
+    // NOSYS and PERM come from sandboxes; if it is the directory that is closed, the other road
+    // says the same.
     let sandbox = matches!(code, Some(Errno::NOSYS | Errno::PERM));
     sandbox || matches!(code, Some(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT))
 }
@@ -358,7 +358,8 @@ pub(crate) fn in_the_way(dir: &Directory, file_name: &str, socket: bool) -> Opti
 }
 
 /// Why a seat's socket, which was reached by this name, is not one that `permission` lets us talk
-/// to. A link may have led elsewhere; and a file's group says that its maker was one of its members.
+/// to. A link may have led elsewhere; and a file's group says that its maker was one of its
+/// members.
 pub(crate) fn not_a_seat(
     dir: &Directory,
     file_name: &str,
