@@ -2,7 +2,7 @@
 //! every channel and a handle of every event. Each has two threads that send (anywhere, anything,
 //! now and then a message longer than the ring), two that receive, and one that waits for events.
 
-use crate::support::{Child, LONG, listen, say, stay, unique};
+use crate::support::{Child, LONG, TempDir, listen, say, stay, unique};
 use crate::usage::Usage;
 use crate::{Chance, check, fill, setting, trust};
 use std::sync::Mutex;
@@ -48,9 +48,13 @@ fn a_thousand_channels_and_events() {
     let count = as_many_as_fit(setting("TWOCAN_SCALE_CHANNELS", 100));
     let seconds = setting("TWOCAN_SCALE_SECONDS", 3);
     let prefix = unique("many");
+    let dir = TempDir::new("many");
+    let names = dir.0.join("names");
     let start = |side: &str| {
         let (count, seconds) = (count.to_string(), seconds.to_string());
-        Child::start("many", &[&prefix, &count, &seconds, side])
+        Child::start_with("many", &[&prefix, &count, &seconds, side], |c| {
+            c.env("TWOCAN_DIR", &names);
+        })
     };
     let begun = Instant::now();
     let mut left = start("0");
@@ -92,7 +96,7 @@ pub fn play(prefix: &str, count: usize, seconds: u64, side: usize) {
     say(&report);
     listen();
     let report = all.run(Duration::from_secs(seconds) * 2 / 3, 2);
-    let end = Usage::now();
+    let end = Usage::settled(&warm);
     say(&report);
     let sent = all.sent.load(Ordering::Relaxed);
     let signals = all.signals.load(Ordering::Relaxed);

@@ -93,7 +93,7 @@ fn watch(seconds: u64) -> String {
     let mut flat = String::new();
     for _ in 1..LOOKS {
         thread::sleep(step);
-        flat = Usage::now().is_flat_since(&first);
+        flat = Usage::settled(&first).is_flat_since(&first);
     }
     flat
 }

@@ -1,6 +1,7 @@
 //! What a process uses.
 
 use std::fmt;
+use std::time::{Duration, Instant};
 
 /// Memory of its own and all it sees (kibibytes), descriptors, threads, mappings.
 #[derive(Clone, Copy)]
@@ -28,6 +29,20 @@ impl Usage {
             descriptors: std::fs::read_dir("/proc/self/fd").unwrap().count() as u64 - 1,
             threads: field("Threads"),
             mappings: shared.count() as u64,
+        }
+    }
+
+    /// As `now`, once what is on its way out has gone: a thread that was joined may still be
+    /// listed.
+    pub fn settled(before: &Usage) -> Usage {
+        let late = Instant::now() + Duration::from_secs(5);
+        loop {
+            let now = Usage::now();
+            let gone = now.threads <= before.threads && now.descriptors <= before.descriptors;
+            if gone || Instant::now() > late {
+                return now;
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 

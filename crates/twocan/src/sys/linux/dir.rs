@@ -193,8 +193,8 @@ fn not_opened(path: &Path, scope: Scope, e: std::io::Error) -> Error {
 }
 
 /// What to do about a `TWOCAN_DIR` that is not fit to be one.
-pub(super) const OWN_DIRECTORY: &str = "Set TWOCAN_DIR to a directory that you alone may change; it \
-    need not exist";
+pub(super) const OWN_DIRECTORY: &str =
+    "Set TWOCAN_DIR to a directory that you alone may change; it need not exist";
 
 fn foreign(path: &Path, what: &str) -> Error {
     let cure = match chosen() {
