@@ -1,15 +1,15 @@
 //! An end made by hand, that may lie: sockets, a memfd, and the bytes that an honest end would
 //! write.
 
-use crate::stage::Stage;
 use std::fs::File;
 use std::io::{Error, Result};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
-const MAGIC: &[u8; 8] = b"TWOCAN\x00\xE1";
+pub const MAGIC: &[u8; 8] = b"TWOCAN\x00\xE1";
 /// FNV-1a over the sizes and offsets that both sides must agree on.
-fn fingerprint() -> u32 {
+pub fn fingerprint() -> u32 {
     let parts = [1280u32, 640, 768, 1152, 4096, 64, 16, 16];
     parts.iter().fold(0x811C_9DC5, |hash, part| (hash ^ part).wrapping_mul(0x0100_0193))
 }
@@ -202,11 +202,11 @@ fn socket() -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-fn address(stage: &Stage, name: &str) -> libc::sockaddr_un {
+fn address(dir: &Path, name: &str) -> libc::sockaddr_un {
     // SAFETY: all zeros is a valid address.
     let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
     address.sun_family = libc::AF_UNIX as libc::sa_family_t;
-    let path = stage.path().join(name);
+    let path = dir.join(name);
     for (to, from) in address.sun_path.iter_mut().zip(path.to_str().unwrap().bytes()) {
         *to = from as libc::c_char;
     }
@@ -216,14 +216,16 @@ fn address(stage: &Stage, name: &str) -> libc::sockaddr_un {
 const ADDRESS_LEN: libc::socklen_t = size_of::<libc::sockaddr_un>() as libc::socklen_t;
 
 /// The name of the honest end's socket.
-pub fn seat_of(stage: &Stage) -> String {
+pub fn seat_of(dir: impl AsRef<Path>) -> String {
     let is_socket = |name: &String| name.starts_with("ch-") && !name.ends_with(".seat");
-    stage.files().into_iter().find(is_socket).expect("somebody has a seat")
+    let entries = std::fs::read_dir(dir).unwrap();
+    let names = entries.map(|e| e.unwrap().file_name().into_string().unwrap());
+    names.into_iter().filter(is_socket).min().expect("somebody has a seat")
 }
 
 impl Socket {
-    pub fn connect(stage: &Stage, name: &str) -> Socket {
-        let (fd, address) = (socket(), address(stage, name));
+    pub fn connect(dir: impl AsRef<Path>, name: &str) -> Socket {
+        let (fd, address) = (socket(), address(dir.as_ref(), name));
         // SAFETY: the address lives and has the length that is said.
         let code =
             unsafe { libc::connect(fd.as_raw_fd(), (&raw const address).cast(), ADDRESS_LEN) };
@@ -231,8 +233,8 @@ impl Socket {
         Socket(fd)
     }
 
-    pub fn listen(stage: &Stage, name: &str) -> Socket {
-        let (fd, address) = (socket(), address(stage, name));
+    pub fn listen(dir: impl AsRef<Path>, name: &str) -> Socket {
+        let (fd, address) = (socket(), address(dir.as_ref(), name));
         // SAFETY: as above.
         unsafe {
             let code = libc::bind(fd.as_raw_fd(), (&raw const address).cast(), ADDRESS_LEN);
@@ -253,9 +255,9 @@ impl Socket {
 
     pub fn send(&self, bytes: &[u8], fds: &[RawFd]) -> Result<()> {
         let mut iov = libc::iovec { iov_base: bytes.as_ptr() as *mut _, iov_len: bytes.len() };
-        let mut space = [0u64; 32];
-        // SAFETY: a zeroed header is valid; the control data fit into `space`, which is aligned for
-        // it.
+        let mut space = vec![0u64; 4 + fds.len()];
+        // SAFETY: a zeroed header is valid; the control data (16 bytes and 4 a descriptor) fit into
+        // `space`, which is aligned for it.
         let sent = unsafe {
             let mut message: libc::msghdr = std::mem::zeroed();
             message.msg_iov = &raw mut iov;
@@ -283,26 +285,9 @@ impl Socket {
         self.send(&hello(region), &fds).unwrap();
     }
 
-    /// Waits for a message, or for the end (0).
+    /// Waits for a message, or for the end (0). Descriptors that come along are dropped.
     pub fn hear(&self) -> usize {
-        let mut bytes = [0u8; 2000];
-        let limit = libc::timeval { tv_sec: 20, tv_usec: 0 };
-        // SAFETY: the buffers are as long as said. Descriptors that come along are dropped by the
-        // kernel.
-        let n = unsafe {
-            libc::setsockopt(
-                self.0.as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_RCVTIMEO,
-                (&raw const limit).cast(),
-                size_of::<libc::timeval>() as libc::socklen_t,
-            );
-            libc::recv(self.0.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len(), 0)
-        };
-        let error = Error::last_os_error();
-        let reset = n < 0 && error.raw_os_error() == Some(libc::ECONNRESET);
-        assert!(n >= 0 || reset, "no answer: {error}");
-        n.max(0) as usize
+        self.hear_whole().0.len()
     }
 }
 
@@ -310,23 +295,58 @@ impl Socket {
     /// Waits for a message, and takes the descriptor number `which` of it (HELLO: 0 is the
     /// newcomer's region; the first WELCOME: 2 is the earlier end's). The others stay open.
     pub fn hear_region(&self, which: usize) -> File {
-        let mut bytes = [0u8; 2000];
+        let (_, mut fds) = self.hear_whole();
+        assert!(fds.len() > which, "it brings descriptors");
+        let region = fds.swap_remove(which);
+        std::mem::forget(fds);
+        File::from(region)
+    }
+
+    /// Waits for a message with its descriptors; nothing of both is the end.
+    pub fn hear_whole(&self) -> (Vec<u8>, Vec<OwnedFd>) {
+        let mut bytes = vec![0u8; 2000];
         let mut iov = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
         let mut space = [0u64; 32];
-        // SAFETY: the buffers live and are as long as said; that many descriptors came, and they
-        // are ours from now on.
-        unsafe {
+        let mut fds = Vec::new();
+        self.patience(20_000);
+        // SAFETY: the buffers live and are as long as said; as many descriptors came as the control
+        // data are long, and they are ours from now on.
+        let n = unsafe {
             let mut message: libc::msghdr = std::mem::zeroed();
             message.msg_iov = &raw mut iov;
             message.msg_iovlen = 1;
             message.msg_control = space.as_mut_ptr().cast();
             message.msg_controllen = size_of_val(&space);
-            let flags = libc::MSG_CMSG_CLOEXEC;
-            assert!(libc::recvmsg(self.0.as_raw_fd(), &raw mut message, flags) > 0);
+            let n = libc::recvmsg(self.0.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC);
             let control = libc::CMSG_FIRSTHDR(&raw const message);
-            assert!(!control.is_null(), "it brings descriptors");
-            let fds = libc::CMSG_DATA(control).cast::<RawFd>();
-            File::from_raw_fd(fds.add(which).read_unaligned())
+            if n > 0 && !control.is_null() {
+                let data = (*control).cmsg_len - libc::CMSG_LEN(0) as usize;
+                let from = libc::CMSG_DATA(control).cast::<RawFd>();
+                let taken = (0..data / size_of::<RawFd>())
+                    .map(|i| OwnedFd::from_raw_fd(from.add(i).read_unaligned()));
+                fds.extend(taken);
+            }
+            n
+        };
+        let error = Error::last_os_error();
+        let reset = n < 0 && error.raw_os_error() == Some(libc::ECONNRESET);
+        assert!(n >= 0 || reset, "no answer: {error}");
+        bytes.truncate(n.max(0) as usize);
+        (bytes, fds)
+    }
+
+    /// No answer within this time is an error.
+    fn patience(&self, ms: i64) {
+        let limit = libc::timeval { tv_sec: ms / 1000, tv_usec: ms % 1000 * 1000 };
+        // SAFETY: the value lives and has the length that is said.
+        unsafe {
+            libc::setsockopt(
+                self.0.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_RCVTIMEO,
+                (&raw const limit).cast(),
+                size_of::<libc::timeval>() as libc::socklen_t,
+            );
         }
     }
 

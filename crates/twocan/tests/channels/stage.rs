@@ -16,6 +16,12 @@ pub struct Stage {
     dir: TempDir,
 }
 
+impl AsRef<Path> for Stage {
+    fn as_ref(&self) -> &Path {
+        self.path()
+    }
+}
+
 impl Stage {
     pub fn new(story: &str) -> Stage {
         Stage { dir: TempDir::new(story) }

@@ -92,9 +92,14 @@ impl Child {
         self.process.wait().unwrap();
     }
 
+    /// It has nothing more to be told: it may say its last and go.
+    pub(crate) fn end_input(&mut self) {
+        drop(self.process.stdin.take());
+    }
+
     /// Ends its input, and waits until it has gone in peace.
     pub(crate) fn finish(mut self) {
-        drop(self.process.stdin.take());
+        self.end_input();
         let mut rest = String::new();
         self.output.read_to_string(&mut rest).unwrap();
         assert!(self.process.wait().unwrap().success(), "{rest}");
@@ -166,6 +171,15 @@ impl TempDir {
         std::fs::create_dir(&path).unwrap();
         TempDir(path)
     }
+}
+
+/// The files of a directory, sorted.
+pub(crate) fn files(dir: &TempDir) -> Vec<String> {
+    let entries = std::fs::read_dir(&dir.0).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }
 
 impl Drop for TempDir {
