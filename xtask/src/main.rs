@@ -5,6 +5,7 @@
 mod check;
 mod count;
 mod files;
+mod fuzz;
 mod generate;
 mod mutants;
 mod run;
@@ -29,6 +30,9 @@ cargo xtask COMMAND
   tsan                  the tests of the library under ThreadSanitizer
   trust [--long]        each promise beside the run that proves it, in its CI length or its
       [--only ROW]      long one; exit code 1 if one did not hold
+  fuzz [--seconds N] [TARGET]
+                        what a hostile peer may hand over, found by a fuzzer (60 s a target);
+                        --keep adds to the corpus what reaches more
 ";
 
 /// What the command line asks for.
@@ -42,6 +46,7 @@ enum Command {
     Mutants(String),
     Tsan,
     Trust(trust::Choice),
+    Fuzz(fuzz::Wish),
     Help,
 }
 
@@ -58,6 +63,7 @@ fn parse(words: &[&str]) -> Result<Command, String> {
         ["mutants", name] => Ok(Command::Mutants((*name).to_owned())),
         ["tsan"] => Ok(Command::Tsan),
         ["trust", more @ ..] => choice(more).map(Command::Trust),
+        ["fuzz", rest @ ..] => fuzz::parse(rest).map(Command::Fuzz),
         [] | ["help" | "--help" | "-h"] => Ok(Command::Help),
         _ => Err(format!("xtask: \"{}\" is no command.\n\n{USAGE}", words.join(" "))),
     }
@@ -77,8 +83,8 @@ fn choice(words: &[&str]) -> Result<trust::Choice, String> {
 }
 
 /// The first words of all commands; the tidy rule on documented commands reads it.
-const COMMANDS: [&str; 8] =
-    ["check", "tidy", "wrap", "generate", "count", "mutants", "tsan", "trust"];
+const COMMANDS: [&str; 9] =
+    ["check", "tidy", "wrap", "generate", "count", "mutants", "tsan", "trust", "fuzz"];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -92,6 +98,7 @@ fn main() -> ExitCode {
         Ok(Command::Mutants(name)) => mutants::mutants(&name),
         Ok(Command::Tsan) => tsan::tsan(),
         Ok(Command::Trust(choice)) => trust::trust(&choice),
+        Ok(Command::Fuzz(wish)) => fuzz::fuzz(&wish),
         Ok(Command::Help) => {
             print!("{USAGE}");
             Ok(())

@@ -144,6 +144,48 @@ const TABLE: &[Mutant] = &[
         "hostile::records_with_impossible_lengths",
     ),
     row(
+        "double-fetch",
+        "a length is read once",
+        Place::Test("hostile"),
+        "no_store_of_a_hostile_peer",
+    ),
+    row(
+        "no-bounds-check",
+        "the same, by a peer that writes as it likes",
+        Place::Test("hostile"),
+        "no_store_of_a_hostile_peer",
+    ),
+    row(
+        "no-fragment-check",
+        "fragments make up the announced length",
+        Place::Test("channels"),
+        "hostile::fragments_that_do_not_fit",
+    ),
+    row(
+        "no-length-check",
+        "no message is longer than the limit",
+        Place::Test("hostile"),
+        "no_store_of_a_hostile_peer",
+    ),
+    row(
+        "no-seal-check",
+        "a region cannot change its size",
+        Place::Test("hostile"),
+        "a_hello_that_lies_is_not_answered",
+    ),
+    row(
+        "no-size-check",
+        "a region is as large as was told",
+        Place::Test("hostile"),
+        "a_hello_that_lies_is_not_answered",
+    ),
+    row(
+        "keep-woken",
+        "wake state belongs to a session",
+        Place::Test("channels"),
+        "hostile::what_was_woken_last_belongs_to_a_session",
+    ),
+    row(
         "no-ack-check",
         "an acknowledgement names the end of a record",
         Place::Test("channels"),

@@ -107,6 +107,9 @@ pub use map::{Access, MapOptions, MemoryMap, View, ViewStream};
 #[cfg(not(loom))]
 pub use name::{Scope, Sharing};
 pub use peer::{MAX_NICK, PeerInfo};
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use session::fuzzing;
 #[cfg(not(loom))]
 pub use until::{Cancel, Until};
 #[cfg(not(loom))]

@@ -5,6 +5,8 @@
 //! [`State`] under a lock that nobody holds while waiting; the hot paths of the halves keep private
 //! copies and learn from `news` that the copies are old.
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod handshake;
 mod seat;
 mod state;

@@ -308,7 +308,7 @@ impl Socket {
         let mut iov = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
         let mut space = [0u64; 32];
         let mut fds = Vec::new();
-        self.patience(20_000);
+        self.wait();
         // SAFETY: the buffers live and are as long as said; as many descriptors came as the control
         // data are long, and they are ours from now on.
         let n = unsafe {
@@ -335,19 +335,13 @@ impl Socket {
         (bytes, fds)
     }
 
-    /// No answer within this time is an error.
-    fn patience(&self, ms: i64) {
-        let limit = libc::timeval { tv_sec: ms / 1000, tv_usec: ms % 1000 * 1000 };
-        // SAFETY: the value lives and has the length that is said.
-        unsafe {
-            libc::setsockopt(
-                self.0.as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_RCVTIMEO,
-                (&raw const limit).cast(),
-                size_of::<libc::timeval>() as libc::socklen_t,
-            );
-        }
+    /// Waits until there is something to be heard. Ticks and no clock: a machine that stands still
+    /// for a while stops both sides.
+    fn wait(&self) {
+        let mut poll = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one entry.
+        let heard = (0..300).any(|_| unsafe { libc::poll(&raw mut poll, 1, 100) } > 0);
+        assert!(heard, "no answer");
     }
 
     /// Waits for the end of it.

@@ -344,3 +344,31 @@ fn a_sleeper_that_was_moved_to_another_word_is_still_told_of_the_death() {
     honest.hears("!PeerDied");
     goes_on(stage, honest);
 }
+
+#[test]
+fn what_was_woken_last_belongs_to_a_session() {
+    // Both fakes sleep under the same value. Whoever remembers the first one's sleep as ended does
+    // not wake the second.
+    let stage = Stage::new("woken");
+    let mut honest = stage.opened("honest");
+    let mut rang = 0;
+    for _ in 0..2 {
+        let region = Region::new(Flaw::None);
+        region.word(ARM_RX, 4 | 1);
+        let socket = Socket::connect(&stage, &seat_of(&stage));
+        socket.say_hello(&region);
+        let theirs = socket.hear_region(2);
+        honest.does("wait-peer");
+        honest.does("send wake up");
+        crate::support::eventually("the sleeper is woken", || {
+            let mut word = [0; 4];
+            theirs.read_exact_at(&mut word, BELL_RX).unwrap();
+            u32::from_le_bytes(word) > rang
+        });
+        rang += 1;
+        drop(socket);
+        honest.says("recv", "!PeerDied");
+    }
+    honest.finish();
+    assert_eq!(stage.files(), [".lock"]);
+}

@@ -29,7 +29,7 @@ const NOTHING: &[&str] = &["in TimedOut", "in Empty", "in PeerDied"];
 pub const IN_A_LARGE_RING: &[&str] = &["message-over-the-limit"];
 /// Which of its halves the victim looks with first decides what it says: these are played often.
 pub const SEVERAL_TIMES: &[&str] =
-    &["ack-that-fills-and-lies", "storm-of-fragments", "taken-before-it-was-read", "deaf"];
+    &["ack-that-fills-and-lies", "storm-of-fragments", "storm-of-lengths", "deaf"];
 
 pub const ACTS: &[Act] = &[
     // What a record may say of itself.
@@ -338,7 +338,11 @@ fn ack_inside(m: &mut Meeting<'_>) {
 }
 
 fn full_then_lies(m: &mut Meeting<'_>) {
-    m.linger(60);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let used =
+        |m: &Meeting<'_>| m.unread().last().map_or(0, |r| Meeting::behind(*r).wrapping_sub(m.took));
+    while used(m) + 4096 < m.theirs.capacity && Instant::now() < deadline && !m.ends_soon() {}
+    m.linger(100);
     // Further than it has sent, by less than a ring: only the sender's own head tells.
     m.say_read(m.their_generation, m.took.wrapping_add(m.theirs.capacity + 64));
     m.until_ended();

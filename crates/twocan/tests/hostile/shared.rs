@@ -16,6 +16,7 @@ pub const TAKEN: u64 = 648;
 pub const END: u64 = 768;
 pub const CLOSED_RX: u64 = 896;
 pub const DISCARD: u64 = 1024;
+pub const ASYM: u64 = 1152;
 /// A word that nobody looks at.
 pub const NOBODY: u64 = 2048;
 pub const RING: u64 = 4096;

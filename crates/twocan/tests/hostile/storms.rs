@@ -159,6 +159,7 @@ pub fn words(m: &mut Meeting<'_>) {
             11 => (DISCARD, m.head.wrapping_sub(64 * (word & 7)) | 1),
             12 => (ACK, word & 0xFFFF_FFFF), // generation 0: nobody's
             13 => (word >> 8 & 32, word),
+            14 => (ASYM, word & 1),
             _ => (NOBODY, word),
         };
         m.mine.put(at, word);

@@ -212,9 +212,15 @@ impl Receiver {
                 let discarded = discard != 0 && !reached(record.position, discard & !1);
                 discarded || record.kind == Kind::Pad
             };
+            // No honest ring holds more records than lines; a hostile one may go on for ever, and
+            // this look has no limit of time. The call that follows has.
+            let mut passed = 0;
             loop {
                 match ring.peek(&*front.region) {
-                    Peek::Record(record) if void(&record) => ring.advance(&record),
+                    Peek::Record(record) if void(&record) && passed < ring.lines() => {
+                        ring.advance(&record);
+                        passed += 1;
+                    }
                     Peek::Empty => break,
                     _ => return true,
                 }

@@ -53,12 +53,13 @@ pub(crate) fn create_fixed(len: u64, allocate: bool, inheritable: bool) -> std::
 pub(crate) fn map_sealed(fd: &Fd, len: usize) -> Option<std::io::Result<Mapping>> {
     // The seals first: only memory answers that call, and it answers at once. A file of a slow file
     // system may take its time for all the others.
-    let sealed = rustix::fs::fcntl_get_seals(fd).ok()?.contains(SEALS);
+    let seals = rustix::fs::fcntl_get_seals(fd).ok()?;
+    let sealed = seals.contains(SEALS) || cfg!(twocan_mutant = "no-seal-check");
     let stat = rustix::fs::fstat(fd).ok()?;
     let regular =
         rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile;
     let ordinary = rustix::fs::fstatfs(fd).is_ok_and(|s| s.f_type as u64 == TMPFS_MAGIC);
-    let exact = stat.st_size as u64 == len as u64;
+    let exact = stat.st_size as u64 == len as u64 || cfg!(twocan_mutant = "no-size-check");
     // A hole would be filled, and paid for, by our reading.
     let allocated = stat.st_blocks as u64 * 512 >= len as u64;
     let checked = regular && sealed && ordinary && exact && allocated;
