@@ -210,9 +210,9 @@ fn discard_for_ever(m: &mut Meeting<'_>) {
 /// limit does not find it.
 fn discard_without_end(m: &mut Meeting<'_>) {
     m.mine.put(DISCARD, m.head.wrapping_add(1 << 60) | 1);
-    let deadline = Instant::now() + FOR_EVER;
-    while Instant::now() < deadline && !m.ended() {
-        for _ in 0..4096 {
+    let (until, deadline) = (m.mine.writes() + m.budget, Instant::now() + FOR_EVER);
+    while m.mine.writes() < until && Instant::now() < deadline && !m.ended() {
+        for _ in 0..256 {
             m.claim(m.head, DATA, 5, &[]);
             m.head = m.head.wrapping_add(64);
         }
