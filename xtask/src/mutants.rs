@@ -144,12 +144,6 @@ const TABLE: &[Mutant] = &[
         "hostile::records_with_impossible_lengths",
     ),
     row(
-        "double-fetch",
-        "a length is read once",
-        Place::Test("hostile"),
-        "no_store_of_a_hostile_peer",
-    ),
-    row(
         "no-bounds-check",
         "the same, by a peer that writes as it likes",
         Place::Test("hostile"),

@@ -114,8 +114,6 @@ impl Consumer {
         if !fits && !cfg!(twocan_mutant = "no-bounds-check") {
             return Peek::Bad(Violation::BadRecord);
         }
-        #[cfg(twocan_mutant = "double-fetch")]
-        let len = memory.word(at + 8).load(Ordering::Relaxed) as u32 as usize;
         let next = self.position.wrapping_add(record_size(len) as u64);
         Peek::Record(Record {
             kind,

@@ -351,8 +351,7 @@ fn what_was_woken_last_belongs_to_a_session() {
     // not wake the second.
     let stage = Stage::new("woken");
     let mut honest = stage.opened("honest");
-    let mut rang = 0;
-    for _ in 0..2 {
+    for rang in 0..2 {
         let region = Region::new(Flaw::None);
         region.word(ARM_RX, 4 | 1);
         let socket = Socket::connect(&stage, &seat_of(&stage));
@@ -365,7 +364,6 @@ fn what_was_woken_last_belongs_to_a_session() {
             theirs.read_exact_at(&mut word, BELL_RX).unwrap();
             u32::from_le_bytes(word) > rang
         });
-        rang += 1;
         drop(socket);
         honest.says("recv", "!PeerDied");
     }

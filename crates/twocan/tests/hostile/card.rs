@@ -100,6 +100,9 @@ impl Reader<'_> {
         self.0 = tail;
         *head
     }
+    fn skip(&mut self, bytes: usize) {
+        self.0 = &self.0[bytes..];
+    }
     fn u32(&mut self) -> u32 {
         u32::from_le_bytes(self.number())
     }
@@ -117,12 +120,12 @@ impl Welcome {
     pub fn read(bytes: &[u8]) -> Welcome {
         let mut r = Reader(&bytes[16..]);
         assert_eq!(r.u32(), WELCOME);
-        (r.u32(), r.u64(), r.u32());
+        r.skip(4 + 8 + 4); // direction, limit, pid
         for _ in ["label", "nick"] {
             let len = r.u32() as usize;
-            r.0 = &r.0[len..];
+            r.skip(len);
         }
-        (r.u64(), r.u64(), r.u64());
+        r.skip(3 * 8); // its region, which stands in the list as well
         let generation = r.u32();
         let outbox: Vec<Listed> = (0..r.u32()).map(|_| r.listed()).collect();
         let own = *outbox.last().expect("its own region");

@@ -247,7 +247,11 @@ fn memory() -> OwnedFd {
 }
 
 fn pipe() -> OwnedFd {
-    OwnedFd::from(std::io::pipe().expect("a pipe").0)
+    let mut fds = [-1; 2];
+    // SAFETY: room for two descriptors.
+    assert_eq!(unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) }, 0);
+    let [one, _other] = fds.map(owned);
+    one
 }
 
 fn opened(path: &str) -> OwnedFd {

@@ -14,7 +14,7 @@ const STORM_TIME_MAX: Duration = Duration::from_secs(2);
 /// Calls `store` until the budget is used up or the victim has hung up.
 fn storm(m: &mut Meeting<'_>, mut store: impl FnMut(&mut Meeting<'_>)) {
     let (until, deadline) = (m.mine.writes() + m.budget, Instant::now() + STORM_TIME_MAX);
-    let mut turns = 0u64;
+    let (begun, mut turns) = (m.position(), 0u64);
     while m.mine.writes() < until && Instant::now() < deadline && !m.ended() {
         for _ in 0..STRIDE {
             store(m);
@@ -23,6 +23,12 @@ fn storm(m: &mut Meeting<'_>, mut store: impl FnMut(&mut Meeting<'_>)) {
         turns += 1;
         if turns % 16 == 0 {
             m.acknowledge();
+        }
+    }
+    // A storm that nobody has seen shows nothing: the victim comes by once at least.
+    for _ in 0..1000 {
+        if m.position() != begun || m.ends_soon() {
+            break;
         }
     }
     m.linger(3);
