@@ -12,10 +12,15 @@
 //! of its own thread (then a reader would copy bytes that were written after its acknowledgement).
 //! For this each line has a cell for which loom itself checks who touches it and when.
 
+mod door;
+
 use crate::layout::{Header, Kind, LINE, stamp};
-use crate::park::{self, Arming, MODE_FUTEX, Woken, change, published, sleep_unless};
+use crate::park::{
+    self, Arming, MODE_DOORBELL, MODE_FUTEX, Woken, change, published, sleep_unless,
+};
 use crate::ring::{Consumer, Memory, MemoryMut, Peek, Producer};
 use crate::sync::{AtomicU32, AtomicU64, Ordering::*, fence};
+use door::Door;
 use loom::cell::UnsafeCell;
 use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
 use loom::thread;
@@ -233,6 +238,7 @@ impl Queue {
 struct World {
     memory: Direction,
     kernel: Kernel,
+    door: Door,
     /// Of the receiving end.
     news: AtomicU64,
     local: AtomicU32,
@@ -243,6 +249,7 @@ impl World {
         Arc::new(World {
             memory: Direction::new(lines),
             kernel: Kernel::default(),
+            door: Door::default(),
             news: AtomicU64::new(1),
             local: AtomicU32::new(0),
         })
@@ -251,7 +258,11 @@ impl World {
 
 /// As `Sender::announce` behind its look at the news.
 fn ring_receiver(world: &World, woken: &mut Woken) {
-    if woken.sleeper(&world.memory.consumers.arm_rx).is_some() {
+    let mode = woken.sleeper(&world.memory.consumers.arm_rx);
+    if mode == Some(MODE_DOORBELL) {
+        world.door.ring();
+    }
+    if mode.is_some() {
         change(&world.memory.producers.bell_rx);
         world.kernel.wake_all(BELL_RX);
     }
@@ -276,7 +287,7 @@ fn send(world: &World, messages: u64, len: usize) {
                 said != Ok(None) && said != Ok(Some(ring.acked()))
             };
             sleep_unless(moved, || world.kernel.sleep(0, &words));
-            arming.disarm(&memory.producers.arm_tx);
+            arming.disarm(&memory.producers.arm_tx, false);
         }
         published();
         ring_receiver(world, &mut woken);
@@ -296,7 +307,7 @@ fn sleep_for_record(world: &World, me: usize, arming: &Mutex<Arming>, look: impl
         words
     };
     sleep_unless(look, || world.kernel.sleep(me, &words));
-    arming.lock().unwrap().disarm(&consumers.arm_rx);
+    arming.lock().unwrap().disarm(&consumers.arm_rx, false);
 }
 
 /// As `Receiver::recv`: takes, acknowledges and wakes, or waits for a record.

@@ -166,6 +166,21 @@ impl Arming {
     /// afterwards.
     pub(crate) fn arm(&mut self, word: &AtomicU64, mode: u64) {
         self.sleepers += 1;
+        self.raise(word, mode);
+    }
+
+    /// Says that a doorbell is listened to. Nobody is counted: it stays so until somebody else
+    /// arms or disarms, or for ever, which costs the peer one ring.
+    pub(crate) fn arm_door(&mut self, word: &AtomicU64) {
+        self.raise(word, MODE_DOORBELL);
+    }
+
+    /// The value in the word, if it asks for the doorbell.
+    pub(crate) fn door(&self) -> Option<u64> {
+        (self.value & MODE_BITS == MODE_DOORBELL).then_some(self.value)
+    }
+
+    fn raise(&mut self, word: &AtomicU64, mode: u64) {
         // A value never used before: a waker that remembers an earlier sleep must not take this one
         // for it.
         let next = if cfg!(twocan_mutant = "same-arm") { 0 } else { GENERATION };
@@ -184,12 +199,55 @@ impl Arming {
         self.sleepers == 0
     }
 
-    /// A sleeper has left.
-    pub(crate) fn disarm(&mut self, word: &AtomicU64) {
+    /// A sleeper has left. `keep`: somebody sleeps on the doorbell.
+    pub(crate) fn disarm(&mut self, word: &AtomicU64, keep: bool) {
         self.sleepers -= 1;
-        if self.sleepers == 0 || cfg!(twocan_mutant = "forget-count") {
+        let keep = keep && !cfg!(twocan_mutant = "door-put-out");
+        let last = self.sleepers == 0 && !(keep && self.door().is_some());
+        if last || cfg!(twocan_mutant = "forget-count") {
             self.value &= !MODE_BITS;
             word.store(self.value, Ordering::Relaxed);
         }
+    }
+}
+
+/// What one set knows of one doorbell.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    /// It rang, or there is other news: armed anew before the next sleep.
+    rung: bool,
+    /// The arm in force when the last wait came by.
+    seen: u64,
+    /// Under this arm a look has found nothing. 0 = none: arms of doorbells are never 0.
+    clean: u64,
+}
+
+impl Watch {
+    pub(crate) fn rang(&mut self) {
+        self.rung = true;
+    }
+
+    pub(crate) fn has_rung(&self) -> bool {
+        self.rung
+    }
+
+    /// Must the doorbell be emptied and armed anew? `armed` is the arm in force, if it asks for the
+    /// doorbell.
+    pub(crate) fn is_due(&self, armed: Option<u64>) -> bool {
+        let rung = self.rung && !cfg!(twocan_mutant = "door-forgets-ring");
+        rung || armed.is_none()
+    }
+
+    /// Takes note of the arm in force; true = nothing can have come since the last look that found
+    /// nothing. Somebody else may have armed it since, and what was published before that rang
+    /// elsewhere or nowhere: so it is the value that counts, not that it is armed.
+    pub(crate) fn pass(&mut self, armed: u64) -> bool {
+        (self.rung, self.seen) = (false, armed);
+        self.clean == armed || (self.clean != 0 && cfg!(twocan_mutant = "door-no-generation"))
+    }
+
+    /// A look behind the arm and the fence has found nothing.
+    pub(crate) fn found_nothing(&mut self) {
+        self.clean = self.seen;
     }
 }

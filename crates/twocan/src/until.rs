@@ -1,9 +1,10 @@
 //! How long a call may wait: a deadline, a cancellation, or both, in one parameter.
 
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, Ordering, fence};
 use crate::sys::futex;
+use crate::sys::poller::Poke;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Until when a call waits. Made from a `Duration`, an `Option<Duration>` (`None` = for ever), an
@@ -146,8 +147,15 @@ impl<'c> From<(Duration, &'c Cancel)> for Until<'c> {
 /// ```
 #[derive(Clone, Default)]
 pub struct Cancel {
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
     /// 0 = not cancelled, 1 = cancelled. Private to the process; sleepers wait on it directly.
-    word: Arc<AtomicU32>,
+    word: AtomicU32,
+    /// For those who poll. Made by the first of them, kept as long as the state.
+    poke: OnceLock<Poke>,
 }
 
 impl Cancel {
@@ -157,28 +165,43 @@ impl Cancel {
     }
 
     /// Ends all present and future waits that were given this `Cancel`. Async-signal-safe: one
-    /// store and one system call, no allocation, no lock.
+    /// store and one or two system calls, no allocation, no lock.
     pub fn cancel(&self) {
         // SYNC cancelled: pairs with the compare in the sleeper's futex call, and with
         // is_cancelled.
-        self.word.store(1, Ordering::Release);
-        futex::wake_all_local(&self.word);
+        self.state.word.store(1, Ordering::Release);
+        // SYNC cancel-poke: pairs with the fence of whoever has asked for the poke and looks
+        // behind it. Either it is there by now, or that look finds the word changed.
+        fence(Ordering::SeqCst);
+        if let Some(poke) = self.state.poke.get() {
+            poke.poke();
+        }
+        futex::wake_all_local(&self.state.word);
+    }
+
+    /// Polls readable when cancelled: for those who look behind a fence. `None` = the system gives
+    /// none, or it is the parent's.
+    pub(crate) fn poke(&self) -> Option<&Poke> {
+        if self.state.poke.get().is_none() {
+            let _ = self.state.poke.set(Poke::new().ok()?);
+        }
+        self.state.poke.get().filter(|poke| !poke.fd().is_forked())
     }
 
     /// Has [`cancel`](Cancel::cancel) been called?
     pub fn is_cancelled(&self) -> bool {
         // SYNC cancelled
-        self.word.load(Ordering::Acquire) != 0
+        self.state.word.load(Ordering::Acquire) != 0
     }
 
     /// The word a waiter sleeps on while it is 0.
     pub(crate) fn word(&self) -> &AtomicU32 {
-        &self.word
+        &self.state.word
     }
 
     /// Identity for the duplicate check of `wait_all`.
     pub(crate) fn address(&self) -> u64 {
-        Arc::as_ptr(&self.word) as u64
+        Arc::as_ptr(&self.state) as u64
     }
 }
 

@@ -1,8 +1,12 @@
 //! Waiting on many things at once: `wait_any`, `wait_all`, and what can be waited on.
 
 mod all;
+mod doors;
+mod many;
 
 pub use all::wait_all;
+
+pub(crate) use doors::{Attention, Doors, Ears, Mark};
 
 use crate::sync::{Ordering, fence};
 use crate::sys;
@@ -34,6 +38,15 @@ pub trait Source {
     /// Appends the words to sleep on with the values they have now, then arms (says to the waker
     /// that a sleeper may come). The caller makes a full fence afterwards and looks again.
     fn prepare(&self, words: &mut Vec<Word>);
+    /// In place of `prepare`, for waits in a set of doorbells: hears and arms, unless that stands
+    /// from an earlier wait. `Words`: it cannot, `prepare` must. There is nothing to undo.
+    fn attend(&self, _doors: &mut Doors) -> Attention {
+        Attention::Words
+    }
+    /// Has it a doorbell that `attend` hears?
+    fn has_door(&self) -> bool {
+        false
+    }
     /// Would the matching call not block? Takes nothing.
     fn ready(&self, begun: u64) -> bool;
     /// Takes what `ready` saw; false = somebody else was faster. For sources that nothing is taken
@@ -68,13 +81,23 @@ pub trait Source {
 /// device there.
 pub(crate) const LOCAL: u64 = u64::MAX;
 
+impl Cancel {
+    fn prepare_word(&self, words: &mut Vec<Word>) {
+        words.push(Word::local(self.word(), 0));
+    }
+}
+
 impl Source for Cancel {
     fn begin(&self) -> Result<u64> {
         Ok(0)
     }
 
     fn prepare(&self, words: &mut Vec<Word>) {
-        words.push(Word::local(self.word(), 0));
+        self.prepare_word(words);
+    }
+
+    fn attend(&self, doors: &mut Doors) -> Attention {
+        if doors.hear_cancel(self) { Attention::Look } else { Attention::Words }
     }
 
     fn ready(&self, _begun: u64) -> bool {
@@ -93,7 +116,12 @@ impl Source for Cancel {
 /// `Cancelled`; `InvalidInput` for an empty slice; `Forked` in a forked child.
 ///
 /// # Platform
-/// Linux: more than 127 objects are waited for with helper threads that live as long as the call.
+/// Linux: up to 63 channel ends or 127 events are slept on in one call of the kernel. More channel
+/// ends are heard by their doorbells: the calling thread keeps a set of them (two descriptors) from
+/// call to call, so that a wake costs what has become ready and not what is waited for; the peer
+/// pays one system call more for the first message after a wait. Events beside so many ends, and
+/// more than 127 events, are waited for with a helper thread for each 127 that lives as long as the
+/// call; so is everything when the process is out of descriptors.
 ///
 /// # Examples
 /// ```
@@ -115,8 +143,44 @@ pub fn wait_any<'c>(
     until: impl Into<Until<'c>>,
 ) -> Result<Option<usize>> {
     let begun = begin_all(objects)?;
-    let found = || objects.iter().zip(&begun).position(|(o, b)| o.ready(*b) && o.take(*b));
-    sleep_until(objects, &until.into(), found)
+    sleep_until(objects, &until.into(), &Any { objects, begun })
+}
+
+/// What a wait is to find.
+trait Goal<T> {
+    /// Looks at everything.
+    fn anywhere(&self) -> Option<T>;
+    /// Looks at one object, if that can end the wait; those before it are known not to be ready.
+    fn at(&self, index: usize) -> Option<T>;
+    /// Looks at these, in this order; the others are known not to be ready.
+    fn among(&self, indices: &[usize]) -> Option<T>;
+    /// Does finding nothing mean that none of them is ready?
+    fn finds_each(&self) -> bool;
+}
+
+/// The lowest that is ready.
+struct Any<'a, 'o> {
+    objects: &'a [&'o dyn Waitable],
+    begun: Vec<u64>,
+}
+
+impl Goal<usize> for Any<'_, '_> {
+    fn anywhere(&self) -> Option<usize> {
+        (0..self.objects.len()).find(|index| self.at(*index).is_some())
+    }
+
+    fn at(&self, index: usize) -> Option<usize> {
+        let (object, begun) = (self.objects.get(index)?, *self.begun.get(index)?);
+        (object.ready(begun) && object.take(begun)).then_some(index)
+    }
+
+    fn among(&self, indices: &[usize]) -> Option<usize> {
+        indices.iter().find_map(|index| self.at(*index))
+    }
+
+    fn finds_each(&self) -> bool {
+        true
+    }
 }
 
 fn begin_all(objects: &[&dyn Waitable]) -> Result<Vec<u64>> {
@@ -130,16 +194,29 @@ pub(crate) fn cancelled() -> Error {
     Error::new(ErrorKind::Cancelled, "the call was cancelled")
 }
 
-/// Looks, arms, looks again, sleeps, until `look` finds something. None = the time was up.
+/// Would all of them fit into one sleep on words? An end has its peer's bell and a word of its own.
+fn fit_one_sleep(objects: &[&dyn Waitable], until: &Until<'_>) -> bool {
+    let words = |o: &&dyn Waitable| if o.has_door() { 2 } else { 1 };
+    let limit = usize::from(until.cancel().is_some());
+    limit + objects.iter().map(words).sum::<usize>() <= futex::WAITV_MAX
+}
+
+/// Looks, arms, looks again, sleeps, until `goal` is reached. None = the time was up.
 fn sleep_until<T>(
     objects: &[&dyn Waitable],
     until: &Until<'_>,
-    look: impl Fn() -> Option<T>,
+    goal: &impl Goal<T>,
 ) -> Result<Option<T>> {
+    if objects.iter().any(|o| o.has_door()) && !fit_one_sleep(objects, until) {
+        // Without descriptors for a set: as below, with helper threads.
+        if let Ok(visit) = doors::Visit::begin(objects.len()) {
+            return many::sleep_at_doors(objects, until, goal, visit);
+        }
+    }
     let deadline = until.deadline();
     let mut words = Vec::with_capacity(objects.len() + 1);
     loop {
-        if let Some(found) = look() {
+        if let Some(found) = goal.anywhere() {
             return Ok(Some(found));
         }
         match until.gone() {
@@ -148,9 +225,9 @@ fn sleep_until<T>(
             None => {}
         }
         words.clear();
-        let armed = Armed::all(objects, &mut words);
+        let armed = Armed::all(objects.to_vec(), &mut words);
         if let Some(cancel) = until.cancel() {
-            cancel.prepare(&mut words);
+            cancel.prepare_word(&mut words);
         }
         // SYNC armed: the wakers publish, fence, and look whether somebody has armed; here it
         // is armed, fenced, and looked whether something was published. One of the two sees the
@@ -159,7 +236,7 @@ fn sleep_until<T>(
         if objects.iter().any(|object| object.leans()) {
             sys::fence::everywhere();
         }
-        if let Some(found) = look() {
+        if let Some(found) = goal.anywhere() {
             return Ok(Some(found));
         }
         if until.gone().is_none() {
@@ -171,20 +248,18 @@ fn sleep_until<T>(
 }
 
 /// Disarms what was prepared, also when something panics.
-struct Armed<'a, 'o>(&'a [&'o dyn Waitable]);
+struct Armed<'o>(Vec<&'o dyn Waitable>);
 
-impl<'a, 'o> Armed<'a, 'o> {
-    fn all(objects: &'a [&'o dyn Waitable], words: &mut Vec<Word>) -> Armed<'a, 'o> {
-        for object in objects {
-            object.prepare(words);
-        }
+impl<'o> Armed<'o> {
+    fn all(objects: Vec<&'o dyn Waitable>, words: &mut Vec<Word>) -> Armed<'o> {
+        objects.iter().for_each(|object| object.prepare(words));
         Armed(objects)
     }
 }
 
-impl Drop for Armed<'_, '_> {
+impl Drop for Armed<'_> {
     fn drop(&mut self) {
-        for object in self.0 {
+        for object in &self.0 {
             object.disarm();
         }
     }

@@ -5,7 +5,7 @@ use super::{Receiver, Sender, Seq};
 use crate::Result;
 use crate::session::{End, Half, Owner};
 use crate::sys::futex::Word;
-use crate::wait::{Identity, Source};
+use crate::wait::{Attention, Doors, Identity, Source};
 use std::sync::Arc;
 
 /// What of an end is waited for; part of the identity.
@@ -22,6 +22,11 @@ fn begin(end: &End) -> Result<u64> {
     if end.is_forked() { Err(crate::error::forked()) } else { Ok(0) }
 }
 
+/// What the sender is asked for changes from wait to wait: each looks for itself.
+fn loud(attention: Attention) -> Attention {
+    if attention == Attention::Quiet { Attention::Look } else { attention }
+}
+
 /// Ready when `recv` would not wait: a message is there (of a long one: its first part), or a
 /// departure, or the end of sending is to be reported. Waiting acknowledges what `recv` has handed
 /// out.
@@ -32,6 +37,13 @@ impl Source for Receiver {
     fn prepare(&self, words: &mut Vec<Word>) {
         self.ack_shared();
         self.owner().prepare_now(Half::Receiver, words);
+    }
+    fn attend(&self, doors: &mut Doors) -> Attention {
+        self.ack_shared();
+        self.owner().attend(Half::Receiver, doors)
+    }
+    fn has_door(&self) -> bool {
+        true
     }
     fn ready(&self, _: u64) -> bool {
         self.is_ready()
@@ -67,6 +79,12 @@ impl Source for Room<'_> {
     fn prepare(&self, words: &mut Vec<Word>) {
         self.sender.owner().prepare_now(Half::Sender, words);
     }
+    fn attend(&self, doors: &mut Doors) -> Attention {
+        loud(self.sender.owner().attend(Half::Sender, doors))
+    }
+    fn has_door(&self) -> bool {
+        true
+    }
     fn ready(&self, _: u64) -> bool {
         self.sender.has_room_now(self.len) || self.sender.has_unreported_departure()
     }
@@ -100,6 +118,12 @@ impl Source for Acknowledged<'_> {
     }
     fn prepare(&self, words: &mut Vec<Word>) {
         self.sender.owner().prepare_now(Half::Sender, words);
+    }
+    fn attend(&self, doors: &mut Doors) -> Attention {
+        loud(self.sender.owner().attend(Half::Sender, doors))
+    }
+    fn has_door(&self) -> bool {
+        true
     }
     fn ready(&self, _: u64) -> bool {
         self.sender.is_acknowledged(self.seq)
@@ -136,6 +160,12 @@ impl Source for PeerChange {
     }
     fn prepare(&self, words: &mut Vec<Word>) {
         self.end.prepare_local(words);
+    }
+    fn attend(&self, doors: &mut Doors) -> Attention {
+        self.end.attend_news(doors)
+    }
+    fn has_door(&self) -> bool {
+        true
     }
     fn ready(&self, _: u64) -> bool {
         self.end.presence() != self.seen

@@ -277,7 +277,7 @@ impl End {
         }
         crate::note!("{}: joined {:?}", self.shown_name(), info.pid);
         let connection = connecting.connection;
-        let bells = Bells { own: own_bells, peers_receiver, peers_sender };
+        let bells = Bells::new(own_bells, peers_receiver, peers_sender);
         let starts_at = self.own.shape().start;
         let process = connecting.process;
         let session = Session { connection, process, region: live, info, bells, starts_at };
@@ -450,7 +450,7 @@ impl End {
         self.register(&connection, &process);
 
         let info = self.describe(&process, &hello.card.nick, state.epoch + 1);
-        let bells = Bells { own: [own_rx, own_tx], peers_receiver, peers_sender };
+        let bells = Bells::new([own_rx, own_tx], peers_receiver, peers_sender);
         let starts_at = state.acked;
         // First the session is there for our halves (a sender that publishes from now on looks at
         // the newcomer's arm), then WELCOME is queued, then our application may see the newcomer's

@@ -5,6 +5,7 @@
 //! [`State`] under a lock that nobody holds while waiting; the hot paths of the halves keep private
 //! copies and learn from `news` that the copies are old.
 
+mod attend;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod handshake;
@@ -19,13 +20,14 @@ pub(crate) use state::{Departed, Front, RxView, TxView};
 use crate::direction::Direction;
 use crate::error::{Error, Result, Violation};
 use crate::layout::{END_FINISHED, END_GOODBYE, END_REASON};
-use crate::park::{self, Arming, MODE_DOORBELL, Woken, change};
+use crate::park::{self, Arming, MODE_DOORBELL, MODE_FUTEX, Woken, change};
 use crate::peer::PeerInfo;
 use crate::region::{OwnRegion, PeerRegion};
 use crate::ring::Memory;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::socket::{Connection, Process};
 use crate::sys::{fence, fork, futex};
+use crate::wait::{Ears, Mark};
 use state::{Lean, State};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use watcher::Watcher;
@@ -58,6 +60,8 @@ pub(crate) struct End {
     /// Own records before this are acknowledged, as far as the sending half has looked.
     acked: AtomicU64,
     sleepers: [Mutex<Sleepers>; 2],
+    /// The sets of doorbells in which the halves stand, and those who wait for the session alone.
+    ears: [Ears; 3],
     state: Mutex<State>,
     watcher: Arc<Watcher>,
     fork: u32,
@@ -81,6 +85,7 @@ impl End {
             local: AtomicU32::new(0),
             acked: AtomicU64::new(start),
             sleepers: Default::default(),
+            ears: Default::default(),
             state: Mutex::new(state),
             watcher,
             fork: fork::generation(),
@@ -235,12 +240,15 @@ impl End {
 
     #[cold]
     fn ring(&self, sleeper: Half, mode: u64) {
-        if mode != MODE_DOORBELL {
-            return self.ring_word(sleeper);
+        if mode == MODE_DOORBELL {
+            let state = self.lock();
+            if let Some(session) = &state.session {
+                session.bells.ring(sleeper);
+            }
         }
-        let state = self.lock();
-        if let Some(session) = &state.session {
-            session.bells.ring(sleeper);
+        // Others may sleep on the word beside whoever polls the doorbell.
+        if mode != MODE_DOORBELL || !cfg!(twocan_mutant = "door-rings-alone") {
+            self.ring_word(sleeper);
         }
     }
 
@@ -255,10 +263,12 @@ impl End {
         }
         let header = session.region.header();
         for (half, arm) in [(Half::Receiver, &header.arm_rx), (Half::Sender, &header.arm_tx)] {
-            match Woken::default().sleeper(arm) {
-                Some(MODE_DOORBELL) => session.bells.ring(half),
-                Some(_) => self.ring_word(half),
-                None => {}
+            let mode = Woken::default().sleeper(arm);
+            if mode == Some(MODE_DOORBELL) {
+                session.bells.ring(half);
+            }
+            if mode.is_some() {
+                self.ring_word(half);
             }
         }
     }
@@ -307,14 +317,25 @@ impl End {
     /// As `prepare`, for a wait that does not compare the news: whoever is the peer now. The local
     /// word is read first, so that a session which comes after this look wakes the sleeper.
     pub(crate) fn prepare_now(&self, half: Half, words: &mut Vec<futex::Word>) {
-        words.push(futex::Word::local(&self.local, park::read(&self.local)));
+        let local = futex::Word::local(&self.local, park::read(&self.local));
         let peer = self.lock().session.as_ref().map(|s| s.region.clone());
-        self.prepare(half, peer.as_ref(), words);
+        self.prepare_with(local, half, peer.as_ref(), words);
     }
 
     /// Appends the words this half sleeps on, and arms. See `park`.
     pub(crate) fn prepare(
         &self,
+        half: Half,
+        peer: Option<&Arc<PeerRegion>>,
+        words: &mut Vec<futex::Word>,
+    ) {
+        let local = futex::Word::local(&self.local, park::read(&self.local));
+        self.prepare_with(local, half, peer, words);
+    }
+
+    fn prepare_with(
+        &self,
+        local: futex::Word,
         half: Half,
         peer: Option<&Arc<PeerRegion>>,
         words: &mut Vec<futex::Word>,
@@ -334,13 +355,16 @@ impl End {
             // Before the arm.
             words.push(futex::Word::shared(bell, park::read(bell)));
         }
-        words.push(futex::Word::local(&self.local, park::read(&self.local)));
-        sleepers.arming.arm(self.arm_word(half), park::MODE_FUTEX);
+        words.push(local);
+        // Who polls the doorbell at this moment must go on hearing it.
+        let mode = if self.door_is_waited_at(half) { MODE_DOORBELL } else { MODE_FUTEX };
+        sleepers.arming.arm(self.arm_word(half), mode);
     }
 
     pub(crate) fn disarm(&self, half: Half) {
         let mut sleepers = self.sleepers(half);
-        sleepers.arming.disarm(self.arm_word(half));
+        let keep = self.door_is_waited_at(half);
+        sleepers.arming.disarm(self.arm_word(half), keep);
         if sleepers.arming.is_empty() {
             sleepers.kept.clear();
         }
@@ -354,6 +378,7 @@ impl End {
             }
         });
         futex::wake_all_local(&self.local);
+        self.tell_doors(Mark::News);
     }
 
     // ---- leaving ----
@@ -434,6 +459,7 @@ impl End {
             return; // the child never was an end
         }
         self.watcher.forget(self);
+        self.tell_doors(Mark::Gone);
         let mut state = self.lock();
         state.closed = true;
         // Unlink first, then shut down: whoever finds the seat free afterwards finds it without our

@@ -23,18 +23,29 @@ pub(crate) enum Departed {
     Misbehaved(Violation),
 }
 
-/// The doorbells of one session. Nobody sleeps on `own_*` yet; they are part of the handshake so
-/// that pollable handles need no other layout.
+/// The doorbells of one session.
 #[derive(Debug)]
 pub(crate) struct Bells {
-    /// Polls readable when the peer rings this end's receiver, sender.
-    #[allow(dead_code)] // held for the peer; read by pollable handles, which come later
-    pub(crate) own: [Shy; 2],
-    pub(crate) peers_receiver: Shy,
-    pub(crate) peers_sender: Shy,
+    /// Poll readable when the peer rings this end's receiver, sender.
+    own: [Arc<Shy>; 2],
+    peers_receiver: Shy,
+    peers_sender: Shy,
 }
 
 impl Bells {
+    pub(crate) fn new(own: [Shy; 2], peers_receiver: Shy, peers_sender: Shy) -> Bells {
+        Bells { own: own.map(Arc::new), peers_receiver, peers_sender }
+    }
+
+    /// Where the peer rings for one half of this end.
+    pub(crate) fn own(&self, sleeper: Half) -> &Arc<Shy> {
+        let [receiver, sender] = &self.own;
+        match sleeper {
+            Half::Receiver => receiver,
+            Half::Sender => sender,
+        }
+    }
+
     /// Rings for one half of the peer.
     pub(crate) fn ring(&self, sleeper: Half) {
         crate::sys::socket::ring(match sleeper {

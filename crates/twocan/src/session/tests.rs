@@ -95,7 +95,7 @@ fn a_sleep_is_ended_once_and_the_next_one_again() {
     arming.arm(&word, park::MODE_FUTEX);
     assert_eq!(woken.sleeper(&word), Some(park::MODE_FUTEX));
     assert_eq!(woken.sleeper(&word), None, "woken already; the peer's next messages cost nothing");
-    arming.disarm(&word);
+    arming.disarm(&word, false);
     assert_eq!(woken.sleeper(&word), None);
     arming.arm(&word, MODE_DOORBELL);
     assert_eq!(woken.sleeper(&word), Some(MODE_DOORBELL));

@@ -1,6 +1,6 @@
 //! `wait_all`: everything at once, and nothing taken before everything is there.
 
-use super::{Waitable, begin_all, sleep_until};
+use super::{Goal, Waitable, begin_all, sleep_until};
 use crate::{Error, ErrorKind, Result, Until};
 
 /// Waits until all of `objects` are ready together, and takes from all of them. False = the time
@@ -47,7 +47,7 @@ pub fn wait_all<'c>(objects: &[&dyn Waitable], until: impl Into<Until<'c>>) -> R
     let (taking, lasting): (Vec<usize>, Vec<usize>) =
         order.into_iter().partition(|i| objects[*i].consumes());
     let all = All { objects, begun, taking, lasting };
-    Ok(sleep_until(objects, &until.into(), || all.try_take())?.is_some())
+    Ok(sleep_until(objects, &until.into(), &all)?.is_some())
 }
 
 struct All<'a, 'o> {
@@ -58,6 +58,24 @@ struct All<'a, 'o> {
     taking: Vec<usize>,
     /// What is not taken.
     lasting: Vec<usize>,
+}
+
+impl Goal<()> for All<'_, '_> {
+    fn anywhere(&self) -> Option<()> {
+        self.try_take()
+    }
+
+    fn at(&self, _index: usize) -> Option<()> {
+        None
+    }
+
+    fn among(&self, _indices: &[usize]) -> Option<()> {
+        self.try_take()
+    }
+
+    fn finds_each(&self) -> bool {
+        false
+    }
 }
 
 impl All<'_, '_> {

@@ -125,7 +125,7 @@ fn a_hundred_ends_leave_no_descriptor_no_mapping_and_no_file() {
         b.does("wait-peer");
     };
     round(&mut a, &mut b);
-    let mut sizes = |a: &mut crate::stage::Peer, b: &mut crate::stage::Peer| {
+    let sizes = |a: &mut crate::stage::Peer, b: &mut crate::stage::Peer| {
         let mut ask =
             |word: &str| [&mut *a, &mut *b].map(|p| p.ask(word).parse().expect("a number"));
         let (descriptors, mappings): ([usize; 2], [usize; 2]) =

@@ -17,7 +17,7 @@
 #![cfg(target_os = "linux")]
 #![allow(unreachable_pub, reason = "one program: what its files share is pub")]
 
-#[path = "../kill/chance.rs"]
+#[path = "../support/chance.rs"]
 #[allow(dead_code, reason = "its messages are for the kill test")]
 mod chance;
 #[path = "../channels/fake.rs"]

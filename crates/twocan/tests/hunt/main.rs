@@ -23,7 +23,7 @@ mod support;
 
 mod aim;
 mod board;
-#[path = "../kill/chance.rs"]
+#[path = "../support/chance.rs"]
 #[allow(dead_code, reason = "the messages of the kill test are not used here")]
 mod chance;
 mod player;

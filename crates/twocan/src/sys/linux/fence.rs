@@ -1,5 +1,7 @@
 //! The asymmetric fence: the side that seldom needs order pays for both.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use rustix::thread::{MembarrierCommand, MembarrierQuery, membarrier, membarrier_query};
 
 /// Lets `everywhere` of any process reach the threads of this one. Takes up to tens of
@@ -10,8 +12,17 @@ pub(crate) fn register() -> bool {
         return false;
     }
     let needed = MembarrierQuery::REGISTER_GLOBAL_EXPEDITED | MembarrierQuery::GLOBAL_EXPEDITED;
-    membarrier_query().contains(needed)
-        && membarrier(MembarrierCommand::RegisterGlobalExpedited).is_ok()
+    let done = membarrier_query().contains(needed)
+        && membarrier(MembarrierCommand::RegisterGlobalExpedited).is_ok();
+    REGISTERED.fetch_or(done, Ordering::Relaxed);
+    done
+}
+
+static REGISTERED: AtomicBool = AtomicBool::new(false);
+
+/// Has `register` succeeded in this process? Until then nobody leaves a fence to its sleepers.
+pub(crate) fn is_registered() -> bool {
+    REGISTERED.load(Ordering::Relaxed)
 }
 
 /// A full fence on every thread that runs in a registered process, this one included: what one of

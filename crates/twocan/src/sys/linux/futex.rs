@@ -6,6 +6,8 @@
 
 mod group;
 
+pub(crate) use group::beside;
+
 use crate::sync::AtomicU32;
 use rustix::io::Errno;
 use rustix::thread::futex::{self, Flags, Wait, WaitFlags, WaitPtr, WaitvFlags};
@@ -83,7 +85,7 @@ pub(crate) enum Outcome {
 const ALL: u32 = if cfg!(twocan_mutant = "wake-one") { 1 } else { i32::MAX as u32 };
 
 /// Most words of one `futex_waitv`.
-const WAITV_MAX: usize = 128;
+pub(crate) const WAITV_MAX: usize = 128;
 
 /// Sleeps until one of `words` changes and is woken, or the deadline (`None` = never) has passed.
 pub(crate) fn wait(words: &[Word], deadline: Option<Instant>) -> Outcome {

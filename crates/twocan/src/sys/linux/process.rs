@@ -64,3 +64,18 @@ pub(crate) fn advice(code: i32) -> Option<&'static str> {
 pub(crate) fn own_pid() -> u32 {
     std::process::id()
 }
+
+/// For tests that open hundreds of ends: as many descriptors as the system lets us have, at least
+/// so many.
+#[cfg(test)]
+pub(crate) fn allow_descriptors(wanted: u64) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let now = getrlimit(Resource::Nofile);
+    let most = now.maximum.unwrap_or(u64::MAX);
+    if now.current.is_some_and(|n| n < wanted) {
+        let current = Some(wanted.min(most));
+        setrlimit(Resource::Nofile, Rlimit { current, maximum: now.maximum })
+            .expect("below the maximum");
+    }
+    assert!(most >= wanted, "{wanted} descriptors are needed, {most} allowed: see ulimit -Hn");
+}

@@ -214,36 +214,7 @@ impl Connection {
     }
 
     fn look(&self, max: usize) -> io::Result<Received> {
-        let mut bytes = vec![0; max];
-        let (fds, result) = Fd::make_all(|| -> rustix::io::Result<_> {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
-            let mut control = RecvAncillaryBuffer::new(&mut space);
-            let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT | RecvFlags::PEEK;
-            let mut iov = [IoSliceMut::new(&mut bytes)];
-            let result = rustix::net::recvmsg(&self.0, &mut iov, &mut control, flags)?;
-            let fds = control
-                .drain()
-                .filter_map(|m| match m {
-                    RecvAncillaryMessage::ScmRights(fds) => Some(fds),
-                    _ => None,
-                })
-                .flatten()
-                .collect();
-            Ok((fds, (result.bytes, result.flags)))
-        })?;
-        let (len, flags) = result;
-        let fds: Vec<Shy> = fds.into_iter().map(Shy::new).collect();
-        if flags.contains(ReturnFlags::CTRUNC) && fds.len() < MAX_FDS {
-            return Ok(Received::Short);
-        }
-        if flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
-            return Ok(Received::Oversized);
-        }
-        if len == 0 {
-            return Ok(Received::End); // we never send an empty message
-        }
-        bytes.truncate(len);
-        Ok(Received::Message(bytes, fds))
+        look(&self.0, max)
     }
 
     /// Ends the connection for both sides, also when a forked child still holds the descriptor.
@@ -291,6 +262,40 @@ fn peer_credentials(socket: BorrowedFd<'_>) -> Option<libc::ucred> {
         )
     };
     (code == 0).then_some(credentials)
+}
+
+/// Reads the next message and leaves it in the queue.
+fn look(socket: &Shy, max: usize) -> io::Result<Received> {
+    let mut bytes = vec![0; max];
+    let (fds, result) = Fd::make_all(|| -> rustix::io::Result<_> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT | RecvFlags::PEEK;
+        let mut iov = [IoSliceMut::new(&mut bytes)];
+        let result = rustix::net::recvmsg(socket, &mut iov, &mut control, flags)?;
+        let fds = control
+            .drain()
+            .filter_map(|m| match m {
+                RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        Ok((fds, (result.bytes, result.flags)))
+    })?;
+    let (len, flags) = result;
+    let fds: Vec<Shy> = fds.into_iter().map(Shy::new).collect();
+    if flags.contains(ReturnFlags::CTRUNC) && fds.len() < MAX_FDS {
+        return Ok(Received::Short);
+    }
+    if flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+        return Ok(Received::Oversized);
+    }
+    if len == 0 {
+        return Ok(Received::End); // we never send an empty message
+    }
+    bytes.truncate(len);
+    Ok(Received::Message(bytes, fds))
 }
 
 /// SO_PEERPIDFD (Linux 6.5); `None` on older kernels, where the socket alone tells of a death.
@@ -387,4 +392,24 @@ pub(crate) fn is_doorbell(fd: &Shy) -> bool {
 /// Rings. A full queue is a bell that rings already; a closed one has nobody to hear it.
 pub(crate) fn ring(bell: &Shy) {
     let _ = rustix::net::send(bell, &[1], SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+}
+
+/// Takes the rings out of a doorbell that were there. False = there is something else in it, and it
+/// stays there: to take that out could mean to close it, which may take its time.
+pub(crate) fn empty_doorbell(bell: &Shy) -> bool {
+    // An honest peer rings once for each arm; more rings than these are heard again, no more.
+    for _ in 0..4 {
+        match look(bell, 1) {
+            Ok(Received::Message(bytes, fds)) if bytes == [1] && fds.is_empty() => {
+                let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+                if rustix::net::recv(bell, &mut [0u8; 1][..], flags).is_err() {
+                    return true;
+                }
+            }
+            Ok(Received::Message(..) | Received::Oversized | Received::Short) => return false,
+            // Empty; or the peer is gone, which others find out.
+            Ok(Received::Nothing | Received::End) | Err(_) => return true,
+        }
+    }
+    true
 }

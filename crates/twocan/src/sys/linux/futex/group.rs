@@ -1,7 +1,7 @@
 //! More words than one `futex_waitv` holds, and kernels without it: helper threads that live as
 //! long as one wait.
 
-use super::{Outcome, WAITV_MAX, Word, wait_many, wait_one, wake_all_local, wake_word};
+use super::{Outcome, WAITV_MAX, Word, wait, wait_many, wait_one, wake_all_local, wake_word};
 use crate::sync::AtomicU32;
 use crate::sys::thread::without_signals;
 use std::sync::atomic::{AtomicU8, Ordering, fence};
@@ -56,6 +56,38 @@ pub(super) fn in_groups(words: &[Word], deadline: Option<Instant>) -> Outcome {
 }
 
 fn drop_outcome(_: Outcome) {}
+
+/// Runs `sleep`, which sleeps elsewhere until the moment it is given, while helper threads sleep on
+/// `words`; the first of them that wakes calls `poke`, which ends that sleep.
+pub(crate) fn beside(
+    words: &[Word],
+    poke: impl Fn() + Sync,
+    deadline: Option<Instant>,
+    sleep: impl FnOnce(Option<Instant>),
+) {
+    let stop = AtomicU32::new(0);
+    let listen = |part: &[Word]| {
+        let mut list = part.to_vec();
+        // SYNC group-stop: compared by the kernel when this group goes to sleep.
+        list.push(Word::local(&stop, 0));
+        drop_outcome(wait(&list, None));
+        poke();
+    };
+    std::thread::scope(|scope| {
+        let mut limit = deadline;
+        for part in words.chunks(WAITV_MAX - 1) {
+            let listen = &listen;
+            if !helper(scope, move || listen(part)) {
+                limit = earlier(deadline, NO_THREAD_NAP);
+                break;
+            }
+        }
+        sleep(limit);
+        // SYNC group-stop: pairs with the compare of the groups' futex_waitv.
+        stop.store(1, Ordering::Release);
+        wake_all_local(&stop);
+    });
+}
 
 /// The helper's states: it sleeps or may be about to; it has left.
 const MAY_SLEEP: u8 = 1;
