@@ -138,6 +138,12 @@ const TABLE: &[Mutant] = &[
         "hostile::a_region_that_could_change_under_us",
     ),
     row(
+        "sparse-from-anyone",
+        "another user's region is allocated throughout",
+        Place::Unit,
+        "what_could_fail_under_a_reader_is_not_mapped",
+    ),
+    row(
         "no-bounds-check",
         "a record lies inside the ring",
         Place::Test("channels"),

@@ -51,7 +51,16 @@ pub(crate) struct OwnRegion {
     head: AtomicU64,
     /// For each line of the ring: does a record begin there? Written by the sending half alone.
     begins: Box<[AtomicU8]>,
+    /// Bytes from the first position on: once the head has come so far, the pages behind it are
+    /// made. `u64::MAX`: all are.
+    ahead_at: AtomicU64,
 }
+
+/// Pages are made so many bytes at a time in the first lap, when the head comes within half of it:
+/// one call is cheaper than a fault for each page, and nobody waits for long.
+const STEP: u64 = 64 << 10;
+/// Who has sent no more than this may never send much: its pages come one by one.
+const QUIET: u64 = 16 << 10;
 
 /// A region of the other seat, or of a predecessor in our own: read-only.
 #[derive(Debug)]
@@ -120,12 +129,17 @@ impl<'a> Lines<'a> for Ring<'a> {
 }
 
 impl OwnRegion {
-    /// Makes a region of its own: allocated, mapped read-write, then sealed so that nobody else
-    /// ever writes it.
-    pub(crate) fn create(capacity: usize, shape_start: u64, id: u64) -> Result<OwnRegion> {
+    /// Makes a region of its own: mapped read-write, then sealed so that nobody else ever writes
+    /// it. Allocated if it must be `whole`.
+    pub(crate) fn create(
+        capacity: usize,
+        shape_start: u64,
+        id: u64,
+        whole: bool,
+    ) -> Result<OwnRegion> {
         let shape = Shape { id, capacity: capacity as u64, start: shape_start };
         assert!(shape.is_sane(), "the options have been checked");
-        let (fd, mapping) = memfd::create_sealed(RING_AT + capacity)?;
+        let (fd, mapping) = memfd::create_sealed(RING_AT + capacity, whole)?;
         let region = Region { mapping, shape, fd };
         let identity = &region.header().identity;
         identity.magic.store(MAGIC, Ordering::Relaxed);
@@ -135,9 +149,35 @@ impl OwnRegion {
         identity.capacity.store(shape.capacity, Ordering::Relaxed);
         identity.start.store(shape.start, Ordering::Relaxed);
         let begins = (0..capacity / LINE).map(|_| AtomicU8::new(0)).collect();
-        let own = OwnRegion { region, head: AtomicU64::new(shape_start), begins };
+        let ahead_at = AtomicU64::new(QUIET);
+        let own = OwnRegion { region, head: AtomicU64::new(shape_start), begins, ahead_at };
         own.begins[own.line(shape_start)].store(1, Ordering::Relaxed);
+        // The reader looks here before anything is sent. It never touches a page that its owner has
+        // not: behind each record the next stamp is zeroed first.
+        own.lines().stamp(shape_start).store(0, Ordering::Relaxed);
         Ok(own)
+    }
+
+    /// Makes the next pages of the first lap.
+    #[cold]
+    #[inline(never)]
+    fn go_ahead(&self, sent: u64) {
+        let capacity = self.region.shape.capacity;
+        let known = self.ahead_at.load(Ordering::Relaxed);
+        let made = if known == QUIET { 0 } else { known + STEP / 2 };
+        // A large record may have passed what was made.
+        let from = sent.max(made);
+        if from >= capacity {
+            return self.ahead_at.store(u64::MAX, Ordering::Relaxed);
+        }
+        let at = (self.region.shape.start.wrapping_add(from) & (capacity - 1)) as usize;
+        let step = STEP.min(capacity - from) as usize;
+        let first = step.min(capacity as usize - at);
+        // Refused, it comes page by page.
+        let _ = self.region.mapping.populate(RING_AT + at, first, true);
+        let _ = self.region.mapping.populate(RING_AT, step - first, true);
+        // Halfway through what was made.
+        self.ahead_at.store(from + STEP / 2, Ordering::Relaxed);
     }
 
     #[inline]
@@ -177,6 +217,7 @@ impl OwnRegion {
     /// Touches all of it now. The memory is there already, so nothing can fail that matters.
     pub(crate) fn populate(&self) {
         let _ = self.region.mapping.populate(0, self.region.mapping.len(), true);
+        self.ahead_at.store(u64::MAX, Ordering::Relaxed);
     }
 
     /// The payload of a reserved record.
@@ -201,15 +242,16 @@ impl OwnRegion {
 
 impl PeerRegion {
     /// Maps a region that came from elsewhere, after checking that it cannot change its size,
-    /// cannot be written by anyone but its owner's existing mapping, and is really there. The error
-    /// `None` is nobody's fault: this process has no room for it now.
-    pub(crate) fn map(fd: Shy, shape: Shape) -> Result<PeerRegion, Option<Violation>> {
+    /// cannot be written by anyone but its owner's existing mapping, and is really there (all of
+    /// it, if it must be `whole`). The error `None` is nobody's fault: this process has no room for
+    /// it now.
+    pub(crate) fn map(fd: Shy, shape: Shape, whole: bool) -> Result<PeerRegion, Option<Violation>> {
         let bad = || Some(Violation::BadRegion);
         if !shape.is_sane() {
             return Err(bad());
         }
         let len = RING_AT + shape.capacity as usize;
-        let mapping = memfd::map_sealed(fd.fd(), len).ok_or_else(bad)?.map_err(|_| {
+        let mapping = memfd::map_sealed(fd.fd(), len, whole).ok_or_else(bad)?.map_err(|_| {
             if cfg!(twocan_mutant = "no-room-is-their-fault") { bad() } else { None }
         })?;
         let fd = fd.trusted().ok_or_else(bad)?;
@@ -286,6 +328,10 @@ impl MemoryMut for OwnRegion {
         // SYNC own-head: pairs with the check of a last acknowledgement, by way of the stamp stored
         // after this.
         self.head.store(head, Ordering::Release);
+        let sent = head.wrapping_sub(self.region.shape.start);
+        if sent >= self.ahead_at.load(Ordering::Relaxed) {
+            self.go_ahead(sent);
+        }
     }
 }
 
@@ -321,7 +367,7 @@ mod tests {
     #[test]
     fn records_begin_where_they_begin_and_nowhere_else() {
         let capacity = 64 << 10;
-        let own = OwnRegion::create(capacity, 0u64.wrapping_sub(4096), 7).unwrap();
+        let own = OwnRegion::create(capacity, 0u64.wrapping_sub(4096), 7, false).unwrap();
         let mut producer = Producer::new(own.shape().start, capacity);
         let mut begins = vec![own.shape().start];
         let lengths = [0, 48, 49, 5000, 16000, 64, 8192, 1, 12000, 9000, 16368];
@@ -343,5 +389,32 @@ mod tests {
         }
         assert_eq!(record_size(0), LINE);
         own.copy_in(0, &[]);
+    }
+
+    #[test]
+    fn a_region_has_the_pages_that_were_used_and_the_next_few() {
+        const MIB: u64 = 1 << 20;
+        let make =
+            |whole| OwnRegion::create(MIB as usize, 4 * MIB - (100 << 10), 7, whole).unwrap();
+        let pages = |own: &OwnRegion| memfd::allocated(own.fd());
+        assert!(pages(&make(true)) > MIB, "allocated at once");
+        let strict = crate::sys::memory::is_counted_strictly();
+        let own = make(false);
+        if strict {
+            println!("skipped: this system promises no memory that it has not");
+            return;
+        }
+        let page = crate::sys::memory::page_size() as u64;
+        assert_eq!(pages(&own), RING_AT as u64 + page);
+        let mut producer = Producer::new(own.shape().start, MIB as usize);
+        let (mut sent, most) =
+            (0, |sent: u64| 4 * page + (sent + if sent < QUIET { 0 } else { 2 * STEP }).min(MIB));
+        // Once round, over the ring's end.
+        while producer.push(&own, Kind::Data, [&[], &[1; 3000]]).is_ok() {
+            sent = own.head().wrapping_sub(own.shape().start);
+            assert!(pages(&own) >= sent && pages(&own) <= most(sent), "{sent}: {}", pages(&own));
+        }
+        assert!(sent > MIB - 8192 && pages(&own) == RING_AT as u64 + MIB);
+        own.populate();
     }
 }

@@ -54,7 +54,9 @@ impl ChannelOptions {
     }
 
     /// Bytes of this end's outgoing ring: rounded up to a power of two, 4 KiB to 1 GiB, default 1
-    /// MiB. The memory is taken at once. A message longer than a quarter of it goes in pieces.
+    /// MiB. The memory is taken as it is used, a few pages ahead, unless
+    /// [`prefault`](ChannelOptions::prefault) asks for all of it. A message longer than a quarter
+    /// of it goes in pieces.
     pub fn send_capacity(&mut self, bytes: usize) -> &mut Self {
         self.wanted.capacity = bytes;
         self
@@ -72,8 +74,10 @@ impl ChannelOptions {
         self
     }
 
-    /// Touches the memory of the rings when an end opens and when a peer comes, so that the first
-    /// messages do not pay for it (about 2 microseconds a page). Default: no.
+    /// Takes all memory of this end's ring when it opens, so that a lack of it is an error of
+    /// `open`, and touches that of both rings then and when a peer comes, so that the first
+    /// messages do not pay for it (about a microsecond a page). Default: no; but an end that lets
+    /// other users in takes its memory at once in any case, and asks the same of its peer.
     pub fn prefault(&mut self, prefault: bool) -> &mut Self {
         self.wanted.prefault = prefault;
         self

@@ -245,7 +245,7 @@ impl End {
             return Err(Some(Violation::BadHandshake));
         }
         let mut map = |listed: &super::wire::Listed| {
-            let region = Arc::new(PeerRegion::map(next()?, listed.shape)?);
+            let region = Arc::new(PeerRegion::map(next()?, listed.shape, state.whole)?);
             Ok::<_, Option<Violation>>((*listed, region))
         };
         let theirs: Vec<_> = welcome.outbox.iter().map(&mut map).collect::<Result<_, _>>()?;
@@ -435,7 +435,7 @@ impl End {
             None => pending.process,
         };
         let no_room = || std::io::Error::from(std::io::ErrorKind::OutOfMemory);
-        let region = PeerRegion::map(region, hello.card.region);
+        let region = PeerRegion::map(region, hello.card.region, state.whole);
         let region = Arc::new(region.map_err(|why| why.map_or_else(no_room, refuse))?);
         let generation =
             state.other_generation.checked_add(1).ok_or_else(|| refuse(Violation::BadHandshake))?;

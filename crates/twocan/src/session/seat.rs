@@ -60,6 +60,12 @@ impl Default for Wanted {
 }
 
 impl Wanted {
+    /// May other users be at the other end? Their memory is not to be paid for by us, nor ours by
+    /// them.
+    pub(super) fn is_open_to_others(&self) -> bool {
+        self.sharing != Sharing::CurrentUser
+    }
+
     /// Checks the options and makes the region.
     pub(super) fn make(&self) -> Result<(OwnRegion, Card)> {
         let bad = |text: String| Err(Error::new(ErrorKind::InvalidInput, text));
@@ -82,7 +88,8 @@ impl Wanted {
         let [id, start] = crate::sys::random::words()?;
         // A random beginning: counters wrap in some of the tests of every run, not after centuries.
         let start = start & !(LINE as u64 - 1);
-        let own = OwnRegion::create(capacity, start, id)?;
+        let own =
+            OwnRegion::create(capacity, start, id, self.prefault || self.is_open_to_others())?;
         if self.prefault {
             own.populate();
         }

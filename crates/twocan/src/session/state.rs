@@ -146,6 +146,8 @@ pub(crate) struct State {
     pub(crate) nameless: bool,
     pub(crate) receives: bool,
     pub(crate) lean: Lean,
+    /// The peer's regions must be allocated throughout.
+    pub(crate) whole: bool,
     /// Touch the memory of regions when they come.
     pub(crate) prefault: bool,
     pub(crate) seat: Option<Seat>,
@@ -227,6 +229,7 @@ impl State {
             nameless: false,
             receives: wanted.receives(),
             lean: Lean::No,
+            whole: wanted.is_open_to_others(),
             prefault: wanted.prefault,
             seat: None,
             connecting: None,

@@ -46,10 +46,11 @@
 //!   - `populate`: after it, loads (stores) in the range find memory.
 //!
 //! `memfd` -- regions.
-//!   - `create_sealed(len)`: memory that is there from the beginning and that only the mapping it
-//!     returns ever writes.
-//!   - `map_sealed(fd, len)`: read-only, and only what `create_sealed` could have made: nothing its
-//!     owner or anybody does afterwards makes a read of it fail.
+//!   - `create_sealed(len, whole)`: memory that only the mapping it returns ever writes; there from
+//!     the beginning if it must be whole, or else as it is touched, which never fails otherwise
+//!     than any touch of memory may.
+//!   - `map_sealed(fd, len, whole)`: read-only, and only what `create_sealed` could have made:
+//!     nothing its owner or anybody does afterwards makes a read of it fail.
 //!
 //! `socket` -- seats and sessions. Nothing here waits.
 //!   - `Listener::bind` takes a seat; it is free again after `shutdown`, or when the process ends

@@ -134,7 +134,7 @@ fn an_end_word_that_lies_is_no_end() {
 
 #[test]
 fn a_region_that_could_change_under_us_is_not_mapped() {
-    for flaw in [Flaw::Unsealed, Flaw::Short, Flaw::Sparse, Flaw::NoMagic, Flaw::NoMemfd] {
+    for flaw in [Flaw::Unsealed, Flaw::Short, Flaw::NoMagic, Flaw::NoMemfd] {
         let stage = Stage::new("region");
         let mut honest = stage.opened("honest");
         let socket = Socket::connect(&stage, &seat_of(&stage));
@@ -144,6 +144,22 @@ fn a_region_that_could_change_under_us_is_not_mapped() {
         honest.says("peer", "nobody");
         goes_on(stage, honest);
     }
+}
+
+#[test]
+fn a_region_with_holes_is_one_of_zeroes() {
+    let stage = Stage::new("holes");
+    let mut honest = stage.opened("honest");
+    let (socket, region) = (Socket::connect(&stage, &seat_of(&stage)), Region::new(Flaw::Sparse));
+    socket.say_hello(&region);
+    assert_ne!(socket.hear(), 0, "WELCOME");
+    honest.says("try-in", "joined fake");
+    honest.says("try-in", "!Empty");
+    region.record(START, 1, 5, b"hello");
+    honest.says("recv", "hello");
+    drop((socket, region));
+    honest.says("recv", "!PeerDied");
+    goes_on(stage, honest);
 }
 
 #[test]
@@ -302,7 +318,7 @@ fn a_message_taken_by_a_reader_that_died_without_waking_anybody_is_not_sent_agai
 fn a_welcome_that_is_no_welcome_attaches_nobody() {
     for lie in 0..7 {
         let stage = Stage::new("welcome");
-        let flaw = if lie == 0 { Flaw::Sparse } else { Flaw::None };
+        let flaw = if lie == 0 { Flaw::Unsealed } else { Flaw::None };
         let region = Region::new(flaw);
         let (mut honest, seat, socket) = first_seat(&stage, &region);
         let mut bytes = welcome(&region);

@@ -68,13 +68,13 @@ fn knowledge_only_grows() {
 
 /// A dead predecessor's region with `records` records of one line.
 fn outbound(generation: u32, start: u64, records: u64) -> Outbound {
-    let own = OwnRegion::create(4096, start, u64::from(generation)).unwrap();
+    let own = OwnRegion::create(4096, start, u64::from(generation), false).unwrap();
     let mut producer = Producer::new(start, 4096);
     for _ in 0..records {
         producer.push(&own, Kind::Data, [&[], b"left behind"]).unwrap();
     }
     let fd = own.fd().duplicate().unwrap();
-    let region = Arc::new(PeerRegion::map(Shy::new(fd), own.shape()).unwrap());
+    let region = Arc::new(PeerRegion::map(Shy::new(fd), own.shape(), false).unwrap());
     Outbound { generation, region, position: start }
 }
 
@@ -105,4 +105,19 @@ fn an_impossible_position_in_a_dead_region_changes_nothing() {
     state.outbox = vec![outbound(2, 0, 3)];
     assert!(state.absorb(ack_word(2, 4096 + LINES), 0, 0, |_| true).is_ok());
     assert_eq!(state.outbox[0].position, 0);
+}
+
+#[test]
+fn an_end_that_lets_others_in_gives_and_takes_whole_regions() {
+    let wanted = |sharing| Wanted { sharing, ..Wanted::default() };
+    let (others, own_user) = (wanted(crate::Sharing::Everyone), Wanted::default());
+    let made = |wanted: &Wanted| {
+        let (own, _) = wanted.make().unwrap();
+        (crate::sys::memfd::allocated(own.fd()), State::new(own.shape(), wanted).whole)
+    };
+    let (pages, whole) = made(&others);
+    assert!(pages > own_user.capacity as u64 && whole);
+    let (pages, whole) = made(&Wanted { prefault: true, ..Wanted::default() });
+    assert!(pages > own_user.capacity as u64 && !whole, "asked for; the peer is free to choose");
+    assert!(!made(&own_user).1);
 }

@@ -79,7 +79,7 @@ fn what_was_queued_outlives_its_sender_with_its_descriptors() {
     let place = Place::new();
     let listener = place.bind();
     let client = place.connect();
-    let (fd, _mapping) = memfd::create_sealed(4096 * 2).unwrap();
+    let (fd, _mapping) = memfd::create_sealed(4096 * 2, true).unwrap();
     client.send(b"hello", &[fd.as_fd(), fd.as_fd()]).unwrap();
     client.send(b"again", &[]).unwrap();
     drop(client);
@@ -87,7 +87,7 @@ fn what_was_queued_outlives_its_sender_with_its_descriptors() {
     let server = listener.accept().unwrap().unwrap();
     let (bytes, fds) = message(server.recv(100));
     assert_eq!((bytes.as_slice(), fds.len()), (b"hello".as_slice(), 2));
-    assert!(memfd::map_sealed(fds[0].fd(), 4096 * 2).is_some());
+    assert!(memfd::map_sealed(fds[0].fd(), 4096 * 2, true).is_some());
     assert_eq!(message(server.recv(100)).0, b"again");
     assert!(matches!(server.recv(100), Received::End));
     assert!(server.send(b"welcome", &[]).is_err());
@@ -120,8 +120,8 @@ fn too_long_is_told_apart_and_nothing_is_nothing() {
 #[test]
 fn a_region_is_written_by_its_maker_alone() {
     let len = 4096 * 4;
-    let (fd, mapping) = memfd::create_sealed(len).unwrap();
-    let seen = memfd::map_sealed(&fd, len).unwrap().unwrap();
+    let (fd, mapping) = memfd::create_sealed(len, true).unwrap();
+    let seen = memfd::map_sealed(&fd, len, true).unwrap().unwrap();
     // SAFETY: inside both mappings; volatile, since two mappings show the same memory.
     unsafe { mapping.base().as_ptr().add(100).write_volatile(7) };
     // SAFETY: as above.
@@ -148,20 +148,21 @@ fn what_could_fail_under_a_reader_is_not_mapped() {
     let all = SealFlags::SHRINK | SealFlags::GROW | SealFlags::FUTURE_WRITE | SealFlags::SEAL;
     let unsealed = make();
     rustix::io::pwrite(&unsealed, &[0; 8192], 0).unwrap();
-    assert!(memfd::map_sealed(&unsealed, 8192).is_none(), "not sealed");
+    assert!(memfd::map_sealed(&unsealed, 8192, false).is_none(), "not sealed");
     let sparse = make();
     ftruncate(&sparse, 8192).unwrap();
     fcntl_add_seals(&sparse, all).unwrap();
-    assert!(memfd::map_sealed(&sparse, 8192).is_none(), "not allocated");
+    assert!(memfd::map_sealed(&sparse, 8192, true).is_none(), "not allocated");
+    assert!(memfd::map_sealed(&sparse, 8192, false).is_some(), "from whom that does not matter");
     let short = make();
     rustix::io::pwrite(&short, &[0; 4096], 0).unwrap();
     fcntl_add_seals(&short, all).unwrap();
-    assert!(memfd::map_sealed(&short, 8192).is_none(), "shorter than announced");
-    assert!(memfd::map_sealed(&short, 4096).is_some(), "the others differ by one thing each");
+    assert!(memfd::map_sealed(&short, 8192, false).is_none(), "shorter than announced");
+    assert!(memfd::map_sealed(&short, 4096, true).is_some(), "the others differ by one thing each");
     let open = Fd::make(|| {
         rustix::fs::open("/proc/self/exe", rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty())
     });
-    assert!(memfd::map_sealed(&open.unwrap(), 4096).is_none(), "a file of a disk");
+    assert!(memfd::map_sealed(&open.unwrap(), 4096, false).is_none(), "a file of a disk");
 }
 
 #[test]
@@ -194,7 +195,7 @@ fn a_doorbell_never_makes_its_ringer_wait() {
     assert!(socket::is_doorbell(&ours) && socket::is_doorbell(&theirs));
     drop(ours);
     socket::ring(&theirs);
-    let (memory, _mapping) = memfd::create_sealed(4096).unwrap();
+    let (memory, _mapping) = memfd::create_sealed(4096, false).unwrap();
     assert!(!socket::is_doorbell(&Shy::new(memory)));
 }
 

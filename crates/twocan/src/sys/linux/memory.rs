@@ -230,6 +230,14 @@ mod same {
     }
 }
 
+/// Does the system promise no more memory than it has (`vm.overcommit_memory` is 2)? Then the first
+/// touch of a page of a file can be refused, by a signal. Elsewhere it ends as any lack of memory
+/// does.
+pub(crate) fn is_counted_strictly() -> bool {
+    // What cannot be read may be anything.
+    std::fs::read("/proc/sys/vm/overcommit_memory").map_or(true, |mode| mode.first() == Some(&b'2'))
+}
+
 /// Bytes of a page.
 pub(crate) fn page_size() -> usize {
     rustix::param::page_size()
