@@ -2,6 +2,7 @@
 //!
 //! No dependencies: it builds in seconds and checks a tree that does not compile yet.
 
+mod bench;
 mod check;
 mod count;
 mod files;
@@ -33,6 +34,8 @@ cargo xtask COMMAND
   fuzz [--seconds N] [TARGET]
                         what a hostile peer may hand over, found by a fuzzer (60 s a target);
                         --keep adds to the corpus what reaches more
+  bench [--quick] ..    Twocan beside the limits of the machine and its rivals, as a table
+                        (bench --help: what else it takes)
 ";
 
 /// What the command line asks for.
@@ -47,6 +50,7 @@ enum Command {
     Tsan,
     Trust(trust::Choice),
     Fuzz(fuzz::Wish),
+    Bench(Vec<String>),
     Help,
 }
 
@@ -64,6 +68,9 @@ fn parse(words: &[&str]) -> Result<Command, String> {
         ["tsan"] => Ok(Command::Tsan),
         ["trust", more @ ..] => choice(more).map(Command::Trust),
         ["fuzz", rest @ ..] => fuzz::parse(rest).map(Command::Fuzz),
+        ["bench", rest @ ..] => {
+            Ok(Command::Bench(rest.iter().map(|word| (*word).to_owned()).collect()))
+        }
         [] | ["help" | "--help" | "-h"] => Ok(Command::Help),
         _ => Err(format!("xtask: \"{}\" is no command.\n\n{USAGE}", words.join(" "))),
     }
@@ -83,8 +90,8 @@ fn choice(words: &[&str]) -> Result<trust::Choice, String> {
 }
 
 /// The first words of all commands; the tidy rule on documented commands reads it.
-const COMMANDS: [&str; 9] =
-    ["check", "tidy", "wrap", "generate", "count", "mutants", "tsan", "trust", "fuzz"];
+const COMMANDS: [&str; 10] =
+    ["check", "tidy", "wrap", "generate", "count", "mutants", "tsan", "trust", "fuzz", "bench"];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -99,6 +106,7 @@ fn main() -> ExitCode {
         Ok(Command::Tsan) => tsan::tsan(),
         Ok(Command::Trust(choice)) => trust::trust(&choice),
         Ok(Command::Fuzz(wish)) => fuzz::fuzz(&wish),
+        Ok(Command::Bench(words)) => bench::bench(&words),
         Ok(Command::Help) => {
             print!("{USAGE}");
             Ok(())
