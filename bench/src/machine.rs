@@ -15,7 +15,7 @@ pub(crate) fn cores() -> [usize; 2] {
     }
 }
 
-pub(crate) fn describe() {
+pub(crate) fn describe() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name"));
     let model = model.map_or("unknown", |line| line.trim_start_matches([' ', '\t', ':']));
@@ -23,14 +23,18 @@ pub(crate) fn describe() {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let count = info.lines().filter(|line| line.starts_with("processor")).count();
     let kind = if virtual_machine { ", a virtual machine" } else { "" };
-    println!("machine: {model}, {count} cores{kind}; Linux {}", kernel.trim());
     let [a, b] = cores();
-    if a == b {
-        println!("one core only: both ends share it, and the figures are those of one core");
+    let ties = if a == b {
+        "one core only: both ends share it, and the figures are those of one core".to_owned()
     } else {
-        println!("the measuring end is tied to core {a}, the answering end to core {b}");
-    }
-    println!("one reading of the clock takes {:.0} ns", clock_cost());
+        format!("the measuring end is tied to core {a}, the answering end to core {b}")
+    };
+    format!(
+        "machine: {model}, {count} cores{kind}; Linux {}\n{ties}\none reading of the clock takes \
+         {:.0} ns: medians of round trips come from groups of 16, the tail from single ones",
+        kernel.trim(),
+        clock_cost()
+    )
 }
 
 fn clock_cost() -> f64 {

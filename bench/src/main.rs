@@ -1,11 +1,13 @@
 //! Twocan beside what the machine allows and beside its rivals: the same work, in one run, each
 //! candidate in turn. The two ends of every session are this program again (`session`).
 
+mod bars;
 mod candidates;
 mod end;
 mod machine;
 mod observe;
 mod payload;
+mod report;
 mod row;
 mod run;
 mod session;
@@ -28,6 +30,9 @@ pub(crate) struct Options {
     /// One object a row.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// A page with plots.
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
     /// Only these kinds of work.
     #[arg(long, value_name = "WORK", value_delimiter = ',')]
     only: Vec<Work>,
@@ -71,15 +76,22 @@ fn main() -> ExitCode {
 }
 
 fn driver(options: &Options) -> anyhow::Result<()> {
-    table::how(&run::chosen(options)?);
+    let how = table::how(&run::chosen(options)?);
+    print!("{how}");
     if options.list {
         return Ok(());
     }
-    machine::describe();
+    let machine = machine::describe();
+    println!("{machine}");
+    session::leave_nothing_behind()?;
     let rows = run::run(options)?;
-    table::print(&rows);
+    let tables = table::text(&rows) + &bars::text(&rows);
+    print!("{tables}");
     if let Some(file) = &options.json {
         std::fs::write(file, serde_json::to_string_pretty(&rows)? + "\n")?;
+    }
+    if let Some(folder) = &options.report {
+        report::write(folder, &rows, &format!("{machine}\n{tables}\n{how}"))?;
     }
     Ok(())
 }

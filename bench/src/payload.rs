@@ -8,6 +8,12 @@ pub(crate) const MARK: u64 = 1 << 61;
 /// Seeds are smaller than this, so that no sum is taken for one of the two above.
 pub(crate) const SEED_MASK: u64 = (1 << 48) - 1;
 
+/// The seed of the answer to a message with this sum. Never 0, which a counter could not carry.
+#[inline]
+pub(crate) fn answer_to(total: u64) -> u64 {
+    total & SEED_MASK | 1
+}
+
 /// Writes all words: `seed`, `seed + 1`, ..
 #[inline(never)]
 pub(crate) fn fill(bytes: &mut [u8], seed: u64) {

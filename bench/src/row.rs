@@ -24,6 +24,8 @@ pub(crate) struct Row {
     /// The unit of p50, p99, p999.
     pub(crate) unit: &'static str,
     pub(crate) rounds: usize,
+    /// Where the cores were, if that matters.
+    pub(crate) cores: Option<Cores>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) figures: BTreeMap<String, f64>,
     /// Why there are no figures.
@@ -48,6 +50,7 @@ impl Row {
             worst: None,
             unit: "ns",
             rounds: 0,
+            cores: None,
             figures: BTreeMap::new(),
             missing: None,
             histogram: None,
@@ -60,24 +63,59 @@ impl Row {
     }
 }
 
-/// What the rounds of a row have found so far.
+/// Where the two cores were during a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Cores {
+    /// Two physical cores.
+    Apart,
+    /// One physical core that does the work of two, or one core only.
+    Together,
+}
+
+impl Cores {
+    pub(crate) const ALL: [Cores; 2] = [Cores::Apart, Cores::Together];
+
+    /// A round trip of one line below this goes through caches that two cores do not share.
+    const NEAR: f64 = 150.0;
+
+    /// `None` if they were moved meanwhile.
+    fn of(found: &[Found]) -> Option<Cores> {
+        let Some((before, after)) = found.first().and_then(|f| f.lines) else {
+            return Some(Cores::Together); // one core
+        };
+        match (before < Cores::NEAR, after < Cores::NEAR) {
+            (false, false) => Some(Cores::Apart),
+            (true, true) => Some(Cores::Together),
+            _ => None,
+        }
+    }
+}
+
+/// What the rounds of one kind have found so far.
 #[derive(Debug)]
-pub(crate) struct Rounds {
+struct Kind {
     /// Nanoseconds of one, a round.
     middles: Vec<f64>,
     /// Of a stream: messages a second, a round.
     rates: Vec<f64>,
     histogram: Histogram<u64>,
     figures: BTreeMap<String, Vec<f64>>,
-    pub(crate) failed: Option<String>,
 }
 
-impl Default for Rounds {
-    fn default() -> Rounds {
+impl Default for Kind {
+    fn default() -> Kind {
         let histogram = Histogram::new(3).expect("3 digits are allowed");
         let (middles, rates, figures) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Rounds { middles, rates, histogram, figures, failed: None }
+        Kind { middles, rates, histogram, figures }
     }
+}
+
+/// What the rounds of a row have found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Rounds {
+    kinds: [Kind; 2],
+    pub(crate) failed: Option<String>,
 }
 
 pub(crate) fn middle(values: &[f64]) -> Option<f64> {
@@ -87,57 +125,105 @@ pub(crate) fn middle(values: &[f64]) -> Option<f64> {
 }
 
 impl Rounds {
-    /// Adds a round. A stream whose messages did not all arrive is an error, not a figure.
+    pub(crate) fn count(&self, cores: Cores) -> usize {
+        self.kinds[cores as usize].middles.len()
+    }
+
+    /// Adds a round, unless the cores were moved during it. A stream whose messages did not all
+    /// arrive is an error, not a figure.
     pub(crate) fn add(&mut self, work: Work, found: &[Found]) {
         let Some(here) = found.first() else { return };
+        let Some(cores) = Cores::of(found) else { return };
+        let kind = &mut self.kinds[cores as usize];
+        if work == Work::Stream {
+            match found.get(1) {
+                Some(there) if (there.count, there.sum) == (here.count, here.sum) => {
+                    let rate = there.count as f64 * 1e9 / there.took as f64;
+                    kind.rates.push(rate);
+                    kind.middles.push(1e9 / rate);
+                }
+                Some(there) => {
+                    let (sent, came) = (here.count, there.count);
+                    let text = format!(
+                        "{sent} messages were sent and {came} came, or not all of them whole"
+                    );
+                    self.failed = Some(text);
+                    return;
+                }
+                None => self.failed = Some("the answering end said nothing".to_owned()),
+            }
+        } else {
+            kind.middles.extend(here.middle);
+        }
         for (time, count) in found.iter().flat_map(|f| &f.times) {
-            let _ = self.histogram.record_n(*time, *count);
+            let _ = kind.histogram.record_n(*time, *count);
         }
         for (name, value) in found.iter().flat_map(|f| &f.figures) {
-            self.figures.entry(name.clone()).or_default().push(*value);
+            kind.figures.entry(name.clone()).or_default().push(*value);
         }
-        if work != Work::Stream {
-            self.middles.extend(here.middle);
-            return;
-        }
-        match found.get(1) {
-            Some(there) if (there.count, there.sum) == (here.count, here.sum) => {
-                let rate = there.count as f64 * 1e9 / there.took as f64;
-                self.rates.push(rate);
-                self.middles.push(1e9 / rate);
-            }
-            Some(there) => {
-                let text = format!(
-                    "{} messages were sent and {} came, or not all bytes of them",
-                    here.count, there.count
-                );
-                self.failed = Some(text);
-            }
-            None => self.failed = Some("the answering end said nothing".to_owned()),
+        if let Some((before, after)) = here.lines {
+            kind.figures.entry("line".to_owned()).or_default().push(f64::midpoint(before, after));
         }
     }
 
-    pub(crate) fn finish(self, mut row: Row) -> Row {
-        row.rounds = self.middles.len();
+    /// The row of the rounds of this kind; of the other, where there is none.
+    pub(crate) fn finish(self, mut row: Row, wanted: Cores) -> Row {
         if let Some(why) = self.failed {
             return row.missing(why);
         }
-        row.p50 = middle(&self.middles);
-        if !self.histogram.is_empty() {
-            row.p99 = Some(self.histogram.value_at_quantile(0.99) as f64);
-            row.p999 = Some(self.histogram.value_at_quantile(0.999) as f64);
+        let other = Cores::ALL.into_iter().find(|c| *c != wanted).unwrap_or(wanted);
+        let cores = if self.count(wanted) > 0 { wanted } else { other };
+        let kind = &self.kinds[cores as usize];
+        if kind.middles.is_empty() {
+            return row.missing("the host moved the cores in every round");
+        }
+        row.cores = Some(cores);
+        row.rounds = kind.middles.len();
+        row.p50 = middle(&kind.middles);
+        if !kind.histogram.is_empty() {
+            row.p99 = Some(kind.histogram.value_at_quantile(0.99) as f64);
+            row.p999 = Some(kind.histogram.value_at_quantile(0.999) as f64);
         }
         if row.work == Work::Stream {
-            row.per_second = middle(&self.rates);
-            row.worst = self.rates.iter().copied().reduce(f64::min);
+            row.per_second = middle(&kind.rates);
+            row.worst = kind.rates.iter().copied().reduce(f64::min);
         } else {
             row.per_second = row.p50.map(|ns| 1e9 / ns);
-            row.worst = self.middles.iter().copied().reduce(f64::max);
+            row.worst = kind.middles.iter().copied().reduce(f64::max);
         }
-        for (name, values) in self.figures {
-            row.figures.extend(middle(&values).map(|value| (name, value)));
+        for (name, values) in &kind.figures {
+            row.figures.extend(middle(values).map(|value| (name.clone(), value)));
         }
-        row.histogram = Some(self.histogram);
+        row.histogram = Some(kind.histogram.clone());
         row
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(sent: u64, came: u64, lines: (f64, f64)) -> Vec<Found> {
+        let end = |count| Found { count, took: 1000, lines: Some(lines), ..Found::default() };
+        vec![end(sent), end(came)]
+    }
+
+    #[test]
+    fn a_stream_that_lost_a_message_has_no_figure() {
+        let mut rounds = Rounds::default();
+        rounds.add(Work::Stream, &stream(10, 9, (300.0, 300.0)));
+        let row = rounds.finish(Row::empty(Work::Stream, 8, 1, "x"), Cores::Apart);
+        assert!(row.missing.is_some_and(|why| why.contains("10 messages were sent and 9 came")));
+        assert_eq!(row.per_second, None);
+    }
+
+    #[test]
+    fn rounds_on_one_physical_core_are_not_mixed_with_those_on_two() {
+        let mut rounds = Rounds::default();
+        rounds.add(Work::Stream, &stream(10, 10, (300.0, 310.0)));
+        rounds.add(Work::Stream, &stream(40, 40, (70.0, 71.0)));
+        rounds.add(Work::Stream, &stream(20, 20, (300.0, 71.0))); // moved meanwhile
+        let row = rounds.finish(Row::empty(Work::Stream, 8, 1, "x"), Cores::Apart);
+        assert_eq!((row.rounds, row.per_second), (1, Some(1e7)));
     }
 }

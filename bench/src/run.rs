@@ -4,8 +4,8 @@ use crate::Options;
 use crate::candidates::{Facts, WAITERS, all};
 use crate::machine;
 use crate::observe::{look, shared_memory};
-use crate::row::{Rounds, Row};
-use crate::session::Session;
+use crate::row::{Cores, Rounds, Row};
+use crate::session::{self, Session};
 use crate::task::{Place, Task, Work};
 use anyhow::{Result, bail};
 use std::path::PathBuf;
@@ -91,9 +91,10 @@ impl Case {
             candidate: self.facts.id.to_owned(),
             place: Place {
                 dir: PathBuf::new(),
-                tag: format!("tcb{}-{number}", std::process::id()),
+                tag: format!("{}{number}x", session::mark()),
                 size: self.size,
                 index: 0,
+                work: self.work,
                 many: matches!(self.work, Work::Wake)
                     || self.work == Work::Idle && self.channels > 1,
             },
@@ -117,9 +118,9 @@ impl Case {
         }
     }
 
-    fn row(self) -> Row {
+    fn row(self, cores: Cores) -> Row {
         let row = Row::empty(self.work, self.size, self.channels, self.facts.id);
-        self.rounds.finish(row)
+        self.rounds.finish(row, cores)
     }
 }
 
@@ -139,16 +140,38 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
         rows.extend(match work {
             Work::Idle => idle(options, cases),
             Work::Memory => cases.into_iter().map(|case| memory(options, case)).collect(),
-            _ => {
+            Work::Open => {
                 for _ in 0..rounds {
                     cases.iter_mut().for_each(|case| case.round(options));
                 }
-                cases.into_iter().map(Case::row).collect::<Vec<_>>()
+                // A millisecond says nothing about the distance of cores.
+                cases.into_iter().map(|case| case.row(Cores::Together)).collect()
+            }
+            _ => {
+                let cores = interleaved(options, &mut cases, rounds);
+                cases.into_iter().map(|case| case.row(cores)).collect::<Vec<_>>()
             }
         });
         eprintln!("{}: {:.0} s", work.name(), start.elapsed().as_secs_f64());
     }
     Ok(rows)
+}
+
+/// All rounds, every case in turn. The kind of which there are more counts; cases that are short of
+/// it get some more rounds.
+fn interleaved(options: &Options, cases: &mut [Case], rounds: usize) -> Cores {
+    for _ in 0..rounds {
+        cases.iter_mut().for_each(|case| case.round(options));
+    }
+    let total = |cores| cases.iter().map(|case| case.rounds.count(cores)).sum::<usize>();
+    let [apart, together] = Cores::ALL.map(total);
+    let cores = if apart >= together { Cores::Apart } else { Cores::Together };
+    let more = if options.quick { rounds.div_ceil(2) } else { rounds };
+    for _ in 0..more {
+        let short = cases.iter_mut().filter(|case| case.rounds.count(cores) < rounds);
+        short.for_each(|case| case.round(options));
+    }
+    cores
 }
 
 /// Bytes a channel in both processes together: those that only they have, and those in shared
@@ -159,6 +182,7 @@ fn memory(options: &Options, case: Case) -> Row {
         return row.missing(why);
     }
     let measured = || -> Result<Row, String> {
+        let rings = (case.facts.rings)(&case.task(options).place);
         let mut session = case.start(options)?;
         let pids = session.pids();
         session.reached("one")?;
@@ -180,6 +204,9 @@ fn memory(options: &Options, case: Case) -> Row {
             ("descriptors", grown.descriptors),
         ];
         row.figures = figures.map(|(name, value)| (name.to_owned(), value * each)).into();
+        if let Some(rings) = rings {
+            row.figures.insert("rings".to_owned(), rings as f64);
+        }
         Ok(row)
     };
     measured().unwrap_or_else(|why| row.clone().missing(why))

@@ -16,6 +16,8 @@ use tempfile::TempDir;
 
 /// The hidden word on the command line that makes this program one end of a session.
 pub(crate) const WORD: &str = "end";
+/// Where POSIX shared memory lives, and the folders of the sessions.
+const MEMORY: &str = "/dev/shm";
 /// What the second end gets after the first has ended badly.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -41,11 +43,31 @@ fn name(side: Side) -> &'static str {
     if side == Side::A { "a" } else { "b" }
 }
 
+/// What all names of this run begin with.
+pub(crate) fn mark() -> String {
+    format!("tcb{}n", std::process::id())
+}
+
 /// A folder in memory for the files of one session.
-pub(crate) fn folder() -> std::io::Result<TempDir> {
+fn folder() -> std::io::Result<TempDir> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix("tcb-");
-    builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir())
+    // No tag of a session begins with a dash: no sweep takes it for its own.
+    let prefix = mark() + "-";
+    builder.prefix(&prefix);
+    builder.tempdir_in(MEMORY).or_else(|_| builder.tempdir())
+}
+
+/// On Ctrl-C and its relatives: removes what is there. The ends go with this process.
+pub(crate) fn leave_nothing_behind() -> std::io::Result<()> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    std::thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            swept(&mark());
+            std::process::exit(128 + signal);
+        }
+    });
+    Ok(())
 }
 
 impl Running {
@@ -89,7 +111,7 @@ impl Session {
         let dir = folder().map_err(|e| format!("no folder for a session: {e}"))?;
         task.place.dir = dir.path().to_owned();
         std::fs::create_dir(dir.path().join("names")).map_err(|e| e.to_string())?;
-        let patience = Duration::from_secs(15) + Duration::from_millis(3 * task.millis);
+        let patience = Duration::from_secs(20) + Duration::from_millis(3 * task.millis);
         let patience = patience + Duration::from_millis(20 * task.channels as u64);
         let words = serde_json::to_string(&task).map_err(|e| e.to_string())?;
         let mut session = Session { task, ends: Vec::new(), clean, dir, patience };
@@ -203,5 +225,20 @@ impl Drop for Session {
             }
         }
         (self.clean)(&self.task.place);
+        swept(&self.task.place.tag);
+    }
+}
+
+/// Removes what lies in shared memory under names that begin so.
+fn swept(start: &str) {
+    for entry in std::fs::read_dir(MEMORY).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(start) {
+            let path = entry.path();
+            let _ = if path.is_dir() {
+                std::fs::remove_dir_all(path)
+            } else {
+                std::fs::remove_file(path)
+            };
+        }
     }
 }

@@ -1,22 +1,23 @@
 //! Tables for people.
 
 use crate::candidates::{Facts, WAITERS};
-use crate::row::Row;
+use crate::row::{Cores, Row};
 use crate::task::Work;
+use std::fmt::Write;
 
 /// Says how each candidate is set up, or why it is not here.
-pub(crate) fn how(chosen: &[Facts]) {
-    println!("candidates");
+pub(crate) fn how(chosen: &[Facts]) -> String {
+    let mut out = String::from("candidates\n");
     for facts in chosen {
-        println!("  {:<18}{}", facts.id, facts.how);
+        let _ = writeln!(out, "  {:<20}{}", facts.id, facts.how);
         if let Some((_, how)) = WAITERS.iter().find(|(id, _)| *id == facts.id) {
-            println!("  {:<18}many at once: {how}", "");
+            let _ = writeln!(out, "  {:<20}many at once: {how}", "");
         }
         if let Some(why) = &facts.missing {
-            println!("  {:<18}MISSING: {why}", "");
+            let _ = writeln!(out, "  {:<20}MISSING: {why}", "");
         }
     }
-    println!();
+    out + "\n"
 }
 
 /// The physical limit that a row is held against.
@@ -36,42 +37,42 @@ fn find<'r>(rows: &'r [Row], like: &Row, candidate: &str) -> Option<&'r Row> {
     })
 }
 
-pub(crate) fn print(rows: &[Row]) {
+pub(crate) fn text(rows: &[Row]) -> String {
+    let mut out = String::new();
     let mut last = None;
     for row in rows {
         let group = (row.work, row.size, row.channels);
         if last != Some(group) {
-            heading(row);
+            heading(&mut out, row);
             last = Some(group);
         }
         match &row.missing {
-            Some(why) => println!("  {:<18}- {why}", row.candidate),
-            None => line(rows, row),
+            Some(why) => _ = writeln!(out, "  {:<20}- {why}", row.candidate),
+            None => line(&mut out, rows, row),
         }
     }
+    out
 }
 
-fn heading(row: &Row) {
+fn heading(out: &mut String, row: &Row) {
     let limit = limit_of(row).unwrap_or("-");
-    println!();
-    match row.work {
-        Work::Roundtrip => println!("round trip, {} B; limit: {limit}", row.size),
-        Work::Stream => println!("one way, streaming, {} B; limit: {limit}", row.size),
-        Work::Parked => println!("round trip, both asleep, {} B; limit: {limit}", row.size),
-        Work::Wake => println!("wake-up of one who waits on {} channels", row.channels),
-        Work::Open => println!("from open on both sides to the first message received"),
-        Work::Memory => println!("memory an idle channel, both processes, of {}", row.channels),
-        Work::Idle => println!("idle for 5 s, both processes, {} channels", row.channels),
-    }
-    let heads = match row.work {
-        Work::Memory => ["bytes", "private", "shared", "threads", "files", ""],
-        Work::Idle => ["switches", "voluntary", "other", "CPU us", "", ""],
-        Work::Stream => ["M/s", "worst", "GB/s", "ns p99", "x limit", "x twocan"],
-        _ => ["ns p50", "p99", "p99.9", "worst p50", "x limit", "x twocan"],
+    let title = match row.work {
+        Work::Roundtrip => format!("round trip, {} B; limit: {limit}", row.size),
+        Work::Stream => format!("one way, streaming, {} B; limit: {limit}", row.size),
+        Work::Parked => format!("round trip, both asleep, {} B; limit: {limit}", row.size),
+        Work::Wake => format!("wake-up of one who waits on {} channels", row.channels),
+        Work::Open => "from open on both sides to the first message received".to_owned(),
+        Work::Memory => format!("memory an idle channel, both processes, of {}", row.channels),
+        Work::Idle => format!("idle for 5 s, both processes, {} channels", row.channels),
     };
-    print!("  {:<18}", "");
-    heads.iter().for_each(|head| print!("{head:>12}"));
-    println!();
+    let heads = match row.work {
+        Work::Memory => ["bytes", "private", "shared", "mapped", "threads", "files", ""],
+        Work::Idle => ["switches", "voluntary", "other", "CPU us", "", "", ""],
+        Work::Stream => ["M/s", "worst", "GB/s", "ns p99", "x limit", "x twocan", "rounds"],
+        _ => ["ns p50", "p99", "p99.9", "worst p50", "x limit", "x twocan", "rounds"],
+    };
+    let heads: String = heads.iter().map(|head| format!("{head:>11}")).collect();
+    let _ = writeln!(out, "\n{title}\n  {:<20}{heads}", "");
 }
 
 /// How many times slower than another one.
@@ -101,7 +102,7 @@ fn number(value: Option<f64>) -> String {
     }
 }
 
-fn line(rows: &[Row], row: &Row) {
+fn line(out: &mut String, rows: &[Row], row: &Row) {
     let figure = |name: &str| number(row.figures.get(name).copied());
     let limit = limit_of(row).and_then(|limit| find(rows, row, limit));
     let ours = if row.work == Work::Parked { "twocan-parked" } else { "twocan" };
@@ -113,6 +114,7 @@ fn line(rows: &[Row], row: &Row) {
             number(row.p50),
             figure("private"),
             figure("shared"),
+            figure("mapped_shared"),
             figure("threads"),
             figure("descriptors"),
             String::new(),
@@ -124,16 +126,34 @@ fn line(rows: &[Row], row: &Row) {
             figure("busy_us"),
             String::new(),
             String::new(),
+            String::new(),
         ],
-        Work::Stream => {
-            [mega(row.per_second), mega(row.worst), number(bytes), number(row.p99), limit, ours]
-        }
-        _ => [number(row.p50), number(row.p99), number(row.p999), number(row.worst), limit, ours],
+        Work::Stream => [
+            mega(row.per_second),
+            mega(row.worst),
+            number(bytes),
+            number(row.p99),
+            limit,
+            ours,
+            row.rounds.to_string(),
+        ],
+        _ => [
+            number(row.p50),
+            number(row.p99),
+            number(row.p999),
+            number(row.worst),
+            limit,
+            ours,
+            row.rounds.to_string(),
+        ],
     };
-    print!("  {:<18}", row.candidate);
-    cells.iter().for_each(|cell| print!("{cell:>12}"));
+    let cells: String = cells.iter().map(|cell| format!("{cell:>11}")).collect();
+    let _ = write!(out, "  {:<20}{cells}", row.candidate);
     if let Some(sleeps) = row.figures.get("sleeps").filter(|_| row.work == Work::Parked) {
-        print!("   slept {sleeps:.2} times a trip");
+        let _ = write!(out, "   slept {sleeps:.2} times a trip");
     }
-    println!();
+    if row.cores == Some(Cores::Together) && row.work != Work::Open {
+        out.push_str("   (one physical core)");
+    }
+    out.push('\n');
 }

@@ -72,6 +72,7 @@ pub(crate) struct Place {
     pub(crate) size: usize,
     /// Which of several channels.
     pub(crate) index: usize,
+    pub(crate) work: Work,
     /// Many channels: small buffers.
     pub(crate) many: bool,
 }
@@ -128,6 +129,8 @@ pub(crate) struct Found {
     pub(crate) sum: u64,
     /// How long the messages took, in nanoseconds.
     pub(crate) took: u64,
+    /// How far apart the two cores were before and after: nanoseconds of a line's round trip.
+    pub(crate) lines: Option<(f64, f64)>,
     /// Anything else, by name.
     pub(crate) figures: BTreeMap<String, f64>,
 }

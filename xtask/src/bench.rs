@@ -4,8 +4,8 @@
 use crate::files::{root, target};
 use std::process::{Command, Stdio};
 
-/// What a feature of the benchmark needs that is no Rust: a pkg-config name.
-const NEEDS: [(&str, &str); 1] = [("zeromq", "libzmq")];
+/// What a feature of the benchmark needs that is no Rust: a command.
+const NEEDS: [(&str, &str); 1] = [("zeromq", "c++")];
 
 /// Runs it with these words; its own `--help` explains them.
 pub(crate) fn bench(words: &[String]) -> Result<(), String> {
@@ -13,7 +13,7 @@ pub(crate) fn bench(words: &[String]) -> Result<(), String> {
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     build.args(["run", "--release", "--quiet", "--manifest-path"]).arg(manifest);
     build.arg("--target-dir").arg(target());
-    let have: Vec<&str> = NEEDS.iter().filter(|(_, lib)| has(lib)).map(|(f, _)| *f).collect();
+    let have: Vec<&str> = NEEDS.iter().filter(|(_, tool)| has(tool)).map(|(f, _)| *f).collect();
     if !have.is_empty() {
         build.arg("--features").arg(have.join(","));
     }
@@ -26,9 +26,9 @@ pub(crate) fn bench(words: &[String]) -> Result<(), String> {
     }
 }
 
-/// Is this C library here, with what is needed to build against it?
-fn has(library: &str) -> bool {
-    let mut ask = Command::new("pkg-config");
-    ask.args(["--exists", library]).stdout(Stdio::null()).stderr(Stdio::null());
+/// Is this command here?
+fn has(tool: &str) -> bool {
+    let mut ask = Command::new(tool);
+    ask.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
     ask.status().is_ok_and(|status| status.success())
 }

@@ -13,6 +13,11 @@ const DENY: [&str; 3] = ["--", "-D", "warnings"];
 pub(crate) fn check(tests: bool) -> Result<(), String> {
     let mut steps = Steps::default();
     steps.step("format", || shown(&mut cargo(&["fmt", "--all", "--", "--check"], &[])));
+    // The benchmark is a workspace of its own; its lints take minutes the first time.
+    steps.step("format of the benchmark", || {
+        let fmt = ["fmt", "--manifest-path", "bench/Cargo.toml", "--", "--check"];
+        shown(&mut cargo(&fmt, &[]))
+    });
     steps.step("lints", || {
         let all = ["clippy", "--workspace", "--all-targets"];
         shown(&mut cargo(&[&all[..], &DENY].concat(), &[]))

@@ -1,11 +1,16 @@
 //! Waiting on many channels: each candidate's own way.
 
+use super::iceoryx2::{Ports, no};
+use super::libraries::meet;
 use super::sockets::connection;
 use super::twocan::{ADAPTIVE, open};
 use crate::task::{Place, Side};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use iceoryx2::prelude::{CallbackProgression, WaitSet, WaitSetAttachmentId, WaitSetBuilder, ipc};
+use ipc_channel::ipc::{IpcReceiver, IpcReceiverSet, IpcSender, channel};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -51,6 +56,8 @@ macro_rules! table {
 table! {
     "twocan" => Twocan,
     "socket" => Epoll,
+    "iceoryx2-wait-copy" => WaitSets,
+    "ipc-channel" => ReceiverSet,
 }
 
 /// Many channels need many descriptors.
@@ -71,7 +78,7 @@ impl Many for Twocan {
     fn open(place: &Place, _side: Side, channels: usize) -> Result<Self> {
         more_descriptors();
         let ends: Result<Vec<Channel>> =
-            (0..channels).map(|i| open(&place.nth(i), ADAPTIVE, false)).collect();
+            (0..channels).map(|i| open(&place.nth(i), ADAPTIVE)).collect();
         let ends = ends?;
         for end in &ends {
             end.wait_peer(Duration::from_secs(20))?;
@@ -140,5 +147,107 @@ impl Many for Epoll {
         epoll::wait(&self.epoll, spare_capacity(&mut self.events), None)?;
         let at = self.events.first().context("there is no limit")?.data.u64() as usize;
         Ok((at, self.answer(at)?))
+    }
+}
+
+/// iceoryx2's events in its wait set, and messages beside them.
+struct WaitSets {
+    ports: &'static [Ports],
+    set: Option<&'static WaitSet<ipc::Service>>,
+    which: HashMap<WaitSetAttachmentId<ipc::Service>, usize>,
+}
+
+impl Many for WaitSets {
+    const HOW: &'static str = "a WaitSet over Listeners, then receive";
+
+    fn open(place: &Place, side: Side, channels: usize) -> Result<Self> {
+        more_descriptors();
+        let ports: Result<Vec<Ports>> =
+            (0..channels).map(|i| Ports::open(&place.nth(i), side, true)).collect();
+        // For the life of the process: the set's guards borrow both.
+        let ports: &'static [Ports] = Vec::leak(ports?);
+        let mut which = HashMap::new();
+        let mut waits = None;
+        if side == Side::B {
+            let set = WaitSetBuilder::new().create::<ipc::Service>().map_err(no)?;
+            let set: &'static WaitSet<ipc::Service> = Box::leak(Box::new(set));
+            for (i, ports) in ports.iter().enumerate() {
+                let listener = ports.listener().context("it sleeps")?;
+                let guard = Box::leak(Box::new(set.attach_notification(listener).map_err(no)?));
+                which.insert(WaitSetAttachmentId::from_guard(guard), i);
+            }
+            waits = Some(set);
+        }
+        Ok(WaitSets { ports, set: waits, which })
+    }
+
+    fn send(&mut self, at: usize, stamp: u64) -> Result<()> {
+        self.ports[at].send(8, |bytes| bytes.copy_from_slice(&stamp.to_ne_bytes()))
+    }
+
+    fn answer(&mut self, at: usize) -> Result<u64> {
+        self.ports[at].recv(word)?
+    }
+
+    fn wait(&mut self) -> Result<(usize, u64)> {
+        let set = self.set.context("side B waits")?;
+        loop {
+            let mut rung = None;
+            let found = set.wait_and_process_once(|id| {
+                rung = self.which.get(&id).copied();
+                CallbackProgression::Stop
+            });
+            found.map_err(no)?;
+            let Some(at) = rung else { continue };
+            let listener = self.ports[at].listener().context("it sleeps")?;
+            listener.try_wait(|_| ()).map_err(no)?;
+            if let Some(value) = self.ports[at].take(word)? {
+                return Ok((at, value?));
+            }
+        }
+    }
+}
+
+/// ipc-channel's own set.
+struct ReceiverSet {
+    tx: Vec<IpcSender<u64>>,
+    /// Side A's; those of side B are in the set.
+    rx: Vec<IpcReceiver<u64>>,
+    set: IpcReceiverSet,
+    which: HashMap<u64, usize>,
+}
+
+impl Many for ReceiverSet {
+    const HOW: &'static str = "IpcReceiverSet::select, messages of u64";
+
+    fn open(place: &Place, side: Side, channels: usize) -> Result<Self> {
+        more_descriptors();
+        let set = IpcReceiverSet::new()?;
+        let mut this = ReceiverSet { tx: Vec::new(), rx: Vec::new(), set, which: HashMap::new() };
+        for i in 0..channels {
+            let (tx, rx) = meet(&place.nth(i), side, channel::<u64>)?;
+            this.tx.push(tx);
+            if side == Side::A {
+                this.rx.push(rx);
+            } else {
+                this.which.insert(this.set.add(rx)?, i);
+            }
+        }
+        Ok(this)
+    }
+
+    fn send(&mut self, at: usize, stamp: u64) -> Result<()> {
+        self.tx[at].send(stamp).map_err(|e| anyhow!("{e:?}"))
+    }
+
+    fn answer(&mut self, at: usize) -> Result<u64> {
+        self.rx[at].recv().map_err(|e| anyhow!("{e:?}"))
+    }
+
+    fn wait(&mut self) -> Result<(usize, u64)> {
+        let result = self.set.select()?.pop().context("there is no limit")?;
+        let (id, message) = result.unwrap();
+        let at = *self.which.get(&id).context("a channel of ours")?;
+        Ok((at, message.to().map_err(|e| anyhow!("{e:?}"))?))
     }
 }

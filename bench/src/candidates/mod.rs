@@ -1,11 +1,17 @@
 //! Who is measured. One file a family; the table below is the only list.
 
+mod boost;
+mod iceoryx2;
+mod libraries;
 mod limits;
 mod many;
 mod pipes;
+mod queues;
 mod shared;
 mod sockets;
+mod threads;
 mod twocan;
+mod zeromq;
 
 pub(crate) use many::{Many, VisitMany, WAITERS, with_many};
 pub(crate) use shared::Shared;
@@ -40,6 +46,10 @@ pub(crate) trait End: Sized {
     fn flush(&mut self) -> Result<()> {
         Ok(())
     }
+    /// Bytes of the rings of one channel, both directions, where that is known.
+    fn rings(_place: &Place) -> Option<usize> {
+        None
+    }
     /// Removes what killed ends have left behind outside of the session's folder.
     fn clean(_place: &Place) {}
 }
@@ -58,6 +68,7 @@ pub(crate) struct Facts {
     pub(crate) does: fn(Work, usize) -> bool,
     pub(crate) missing: Option<String>,
     pub(crate) clean: fn(&Place),
+    pub(crate) rings: fn(&Place) -> Option<usize>,
     pub(crate) threads: bool,
     /// Only on request.
     pub(crate) hidden: bool,
@@ -73,6 +84,7 @@ macro_rules! table {
                 does: <$end>::does,
                 missing: <$end>::missing(),
                 clean: <$end>::clean,
+                rings: <$end>::rings,
                 threads: <$end>::THREADS,
                 hidden: $id == "dies",
             }),*]
@@ -100,5 +112,17 @@ table! {
     "twocan-loan-spin" => twocan::Lending<{ twocan::SPIN }>,
     "socket" => sockets::Socket,
     "pipe" => pipes::Pipe,
+    "eventfd" => queues::Eventfd,
+    "mq" => queues::Posix,
+    "iceoryx2-copy" => iceoryx2::Copying<false>,
+    "iceoryx2-loan" => iceoryx2::Lending<false>,
+    "iceoryx2-wait-copy" => iceoryx2::Copying<true>,
+    "iceoryx2-wait-loan" => iceoryx2::Lending<true>,
+    "ipc-channel" => libraries::IpcChannel,
+    "interprocess" => libraries::Interprocess,
+    "boost" => boost::Boost,
+    "zeromq" => zeromq::ZeroMq,
+    "rtrb-threads" => threads::Rtrb,
+    "crossbeam-threads" => threads::Crossbeam,
     "dies" => limits::Dies,
 }

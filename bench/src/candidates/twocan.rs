@@ -3,36 +3,34 @@
 use super::End;
 use crate::task::{Place, Side, Work};
 use anyhow::{Context, Result};
-use std::time::Duration;
 use twocan::{Channel, Spin};
 
 pub(crate) const SPIN: u8 = 0;
 pub(crate) const ADAPTIVE: u8 = 1;
 pub(crate) const NEVER: u8 = 2;
 
-const PATIENCE: Duration = Duration::from_secs(20);
 /// Messages of a batch.
 const BATCH: usize = 16;
 
-pub(crate) fn open(place: &Place, spin: u8, wait: bool) -> Result<Channel> {
-    // The session's folder is where its names live, so that nothing of the user is touched.
+/// Bytes of a ring; the default where that does.
+fn capacity(place: &Place) -> usize {
+    if place.many {
+        4 << 10
+    } else if place.size > 256 << 10 {
+        8 * place.size // so that a message fits into the ring in one piece
+    } else {
+        1 << 20
+    }
+}
+
+pub(crate) fn open(place: &Place, spin: u8) -> Result<Channel> {
     let mut options = Channel::options();
     options.spin(match spin {
         SPIN => Spin::Always,
         NEVER => Spin::Never,
         _ => Spin::Adaptive,
     });
-    if place.many {
-        options.send_capacity(4 << 10);
-    } else if place.size > 256 << 10 {
-        // So that a message fits into the ring in one piece.
-        options.send_capacity(8 * place.size);
-    }
-    let end = options.open(&place.name())?;
-    if wait {
-        end.wait_peer(PATIENCE)?;
-    }
-    Ok(end)
+    Ok(options.send_capacity(capacity(place)).open(&place.name())?)
 }
 
 /// Own buffers on both sides: copied in by `send`, out by `recv_into`.
@@ -60,11 +58,13 @@ impl<const WAY: u8> End for Copying<WAY> {
     }
 
     fn open(place: &Place, _side: Side) -> Result<Self> {
-        // Either side first, and a message may be sent before the other is there; rounds of other
-        // kinds begin when both are.
-        let end = open(place, WAY, false)?;
+        let end = open(place, WAY)?;
         let outgoing = vec![0; place.size];
         Ok(Copying { end, outgoing, incoming: Vec::with_capacity(place.size) })
+    }
+
+    fn rings(place: &Place) -> Option<usize> {
+        Some(2 * capacity(place))
     }
 
     #[inline]
@@ -102,7 +102,7 @@ impl<const WAY: u8> End for Lending<WAY> {
     }
 
     fn open(place: &Place, _side: Side) -> Result<Self> {
-        Ok(Lending { end: open(place, WAY, false)? })
+        Ok(Lending { end: open(place, WAY)? })
     }
 
     #[inline]

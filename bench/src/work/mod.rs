@@ -1,5 +1,6 @@
 //! The two ends of each kind of work.
 
+mod gauge;
 mod idle;
 mod memory;
 mod open;
@@ -13,6 +14,7 @@ use anyhow::{Result, bail};
 use rustix::time::{ClockId, clock_gettime};
 use std::io::Write;
 
+use gauge::Gauge;
 pub(crate) use wake::{RunMany, with_many};
 
 /// Runs one end of a task.
@@ -45,14 +47,22 @@ impl Visit for Run<'_> {
 
 fn end<E: End>(task: &Task, side: Side) -> Result<Found> {
     match task.work {
-        Work::Roundtrip => roundtrip::end::<E>(task, side),
-        Work::Parked => roundtrip::end::<E>(task, side),
-        Work::Stream => stream::end::<E>(task, side),
+        Work::Roundtrip | Work::Parked => gauged(task, side, || roundtrip::end::<E>(task, side)),
+        Work::Stream => gauged(task, side, || stream::end::<E>(task, side)),
         Work::Open => open::end::<E>(task, side),
         Work::Memory => memory::end::<E>(task, side),
         Work::Idle => idle::end::<E>(task, side),
         Work::Wake => bail!("waits on many: see with_many"),
     }
+}
+
+/// Looks at the distance of the two cores before and after.
+fn gauged(task: &Task, side: Side, work: impl FnOnce() -> Result<Found>) -> Result<Found> {
+    let mut gauge = Gauge::open(task, side)?;
+    let before = gauge.look();
+    let mut found = work()?;
+    found.lines = before.zip(gauge.look());
+    Ok(found)
 }
 
 /// Ties this thread, and those it starts from now on, to one core.

@@ -3,7 +3,7 @@
 
 use super::switches;
 use crate::candidates::End;
-use crate::payload::{END, SEED_MASK, fill, first, sum, sum_of};
+use crate::payload::{END, answer_to, fill, first, sum, sum_of};
 use crate::task::{Found, Side, Task, Work};
 use anyhow::{Result, ensure};
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ fn answer<E: End>(mut end: E, size: usize) -> Result<Found> {
     let mut count = 0;
     loop {
         let (word, total) = end.recv(|bytes| (first(bytes), sum(bytes)))?;
-        end.send(size, |bytes| fill(bytes, total & SEED_MASK))?;
+        end.send(size, |bytes| fill(bytes, answer_to(total)))?;
         end.flush()?;
         if word == END {
             return Ok(Found { count, ..Found::default() });
@@ -38,7 +38,7 @@ fn trip<E: End>(end: &mut E, size: usize, seed: u64) -> Result<()> {
     end.send(size, |bytes| fill(bytes, seed))?;
     end.flush()?;
     let total = end.recv(sum)?;
-    let wanted = sum_of(sum_of(seed, size) & SEED_MASK, size);
+    let wanted = sum_of(answer_to(sum_of(seed, size)), size);
     ensure!(total == wanted, "the answer to {seed} is not what was sent");
     Ok(())
 }

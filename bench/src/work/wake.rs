@@ -1,6 +1,6 @@
 //! Waiting on many channels at once, and a message on one of them.
 
-use super::{now, roundtrip::counted, roundtrip::median};
+use super::{gauged, now, roundtrip::counted, roundtrip::median};
 use crate::candidates::{Many, VisitMany};
 use crate::task::{Found, Side, Task, Work};
 use anyhow::Result;
@@ -26,8 +26,10 @@ impl VisitMany for RunMany<'_> {
 
     fn visit<M: Many>(self) -> Result<Vec<Found>> {
         let RunMany { task, side } = self;
-        let end = M::open(&task.place, side, task.channels)?;
-        let found = if side == Side::A { lead(end, task) } else { follow(end, task) };
+        let found = gauged(task, side, || {
+            let end = M::open(&task.place, side, task.channels)?;
+            if side == Side::A { lead(end, task) } else { follow(end, task) }
+        });
         Ok(vec![found?])
     }
 }
