@@ -103,7 +103,7 @@ fn round_trips(bars: &mut Bars<'_>) {
     }
     let each = SIZES.map(|size| {
         let (spin, ours) = (time(bars, size, "twocan-spin"), time(bars, size, "twocan"));
-        (format!("{size} B"), ratio(spin, ours).map(|r| r))
+        (format!("{size} B"), ratio(spin, ours))
     });
     let (who, found) = Bars::least(each.into_iter());
     let text = format!("default waiting: times spinning, worst size ({who}), at most 1.15");

@@ -45,7 +45,7 @@ pub(crate) struct Options {
     /// Rounds of each kind of work [default: 11; quick: 3]
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
-    /// Milliseconds that are measured in one session [default: 200; quick: 40]
+    /// Milliseconds that are measured in one session [default: 200; quick: 20]
     #[arg(long, value_name = "N")]
     millis: Option<u64>,
     /// Names the candidates and how they are set up.

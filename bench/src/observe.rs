@@ -63,3 +63,22 @@ pub(crate) fn look(pids: &[u32]) -> Seen {
 pub(crate) fn shared_memory() -> f64 {
     number(&fs::read_to_string("/proc/meminfo").unwrap_or_default(), "Shmem:") * 1024.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn work_and_sleep_are_seen() {
+        let pid = [std::process::id()];
+        let before = look(&pid);
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(50) {
+            std::hint::spin_loop();
+        }
+        std::thread::sleep(Duration::from_millis(1));
+        let spent = look(&pid) - before;
+        assert!(spent.busy > 0.0 && spent.voluntary >= 1.0, "{spent:?}");
+    }
+}

@@ -78,15 +78,19 @@ impl Cores {
 
     /// A round trip of one line below this goes through caches that two cores do not share.
     const NEAR: f64 = 150.0;
+    /// Above this one of the two was not running all the time.
+    const STOPPED: f64 = 1000.0;
 
-    /// `None` if they were moved meanwhile.
+    /// `None` if the host moved or stopped them meanwhile.
     fn of(found: &[Found]) -> Option<Cores> {
         let Some((before, after)) = found.first().and_then(|f| f.lines) else {
             return Some(Cores::Together); // one core
         };
-        match (before < Cores::NEAR, after < Cores::NEAR) {
-            (false, false) => Some(Cores::Apart),
-            (true, true) => Some(Cores::Together),
+        match (before.min(after), before.max(after)) {
+            (_, slower) if slower < Cores::NEAR => Some(Cores::Together),
+            (faster, slower) if faster >= Cores::NEAR && slower < Cores::STOPPED => {
+                Some(Cores::Apart)
+            }
             _ => None,
         }
     }
@@ -121,7 +125,9 @@ pub(crate) struct Rounds {
 pub(crate) fn middle(values: &[f64]) -> Option<f64> {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
+    let upper = *values.get(values.len() / 2)?;
+    let lower = values[(values.len() - 1) / 2];
+    Some(f64::midpoint(lower, upper))
 }
 
 impl Rounds {
@@ -175,7 +181,7 @@ impl Rounds {
         let cores = if self.count(wanted) > 0 { wanted } else { other };
         let kind = &self.kinds[cores as usize];
         if kind.middles.is_empty() {
-            return row.missing("the host moved the cores in every round");
+            return row.missing("the host moved or stopped the cores in every round");
         }
         row.cores = Some(cores);
         row.rounds = kind.middles.len();
@@ -186,6 +192,7 @@ impl Rounds {
         }
         if row.work == Work::Stream {
             row.per_second = middle(&kind.rates);
+            row.p50 = row.per_second.map(|rate| 1e9 / rate);
             row.worst = kind.rates.iter().copied().reduce(f64::min);
         } else {
             row.per_second = row.p50.map(|ns| 1e9 / ns);
@@ -223,6 +230,7 @@ mod tests {
         rounds.add(Work::Stream, &stream(10, 10, (300.0, 310.0)));
         rounds.add(Work::Stream, &stream(40, 40, (70.0, 71.0)));
         rounds.add(Work::Stream, &stream(20, 20, (300.0, 71.0))); // moved meanwhile
+        rounds.add(Work::Stream, &stream(20, 20, (300.0, 9000.0))); // one did not run
         let row = rounds.finish(Row::empty(Work::Stream, 8, 1, "x"), Cores::Apart);
         assert_eq!((row.rounds, row.per_second), (1, Some(1e7)));
     }

@@ -84,7 +84,7 @@ impl Case {
     fn task(&self, options: &Options) -> Task {
         static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let millis = options.millis.unwrap_or(if options.quick { 40 } else { 200 });
+        let millis = options.millis.unwrap_or(if options.quick { 20 } else { 200 });
         let slow = matches!(self.work, Work::Wake | Work::Open);
         Task {
             work: self.work,

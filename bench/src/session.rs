@@ -211,7 +211,7 @@ impl Session {
         let which = if side == Side::A { "the measuring end" } else { "the answering end" };
         let path = self.dir.path().join(format!("{}.err", name(side)));
         let said = std::fs::read_to_string(path).unwrap_or_default();
-        let said = said.lines().filter(|l| !l.trim().is_empty()).next_back().unwrap_or("");
+        let said = said.lines().rfind(|l| !l.trim().is_empty()).unwrap_or("");
         if said.is_empty() { format!("{which} {what}") } else { format!("{which} {what}: {said}") }
     }
 }

@@ -18,8 +18,8 @@ pub(crate) struct Boost {
 }
 
 impl End for Boost {
-    const HOW: &'static str = "message_queue of 1 MiB (4 to 1024 messages), send, receive; its mutex \
-        and condition in shared memory";
+    const HOW: &'static str = "message_queue of 1 MiB (4 to 1024 messages), send, receive; its \
+        mutex and condition in shared memory";
 
     fn does(work: Work, _size: usize) -> bool {
         work != Work::Wake

@@ -2,7 +2,7 @@
 
 use super::End;
 use super::shared::wait_for;
-use super::sockets::READ_AHEAD;
+use super::sockets::read_ahead;
 use crate::task::{Place, Side, Work};
 use anyhow::{Result, anyhow};
 use interprocess::local_socket::traits::{Listener as _, Stream as _};
@@ -111,8 +111,7 @@ impl End for Interprocess {
             Stream::connect(name)?
         };
         let tx = Arc::new(stream);
-        let ahead = if place.many { 64 } else { READ_AHEAD };
-        let rx = BufReader::with_capacity(ahead, Half(tx.clone()));
+        let rx = BufReader::with_capacity(read_ahead(place), Half(tx.clone()));
         Ok(Interprocess { rx, tx, outgoing: vec![0; place.size], incoming: vec![0; place.size] })
     }
 

@@ -2,7 +2,7 @@
 
 use super::End;
 use super::shared::wait_for;
-use super::sockets::READ_AHEAD;
+use super::sockets::read_ahead;
 use crate::task::{Place, Side, Work};
 use anyhow::Result;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -48,9 +48,8 @@ impl End for Pipe {
             // A wish: the system may allow less.
             let _ = fcntl_setpipe_size(&out, 1 << 20);
         }
-        let ahead = if place.many { 64 } else { READ_AHEAD };
         let (outgoing, incoming) = (vec![0; place.size], vec![0; place.size]);
-        Ok(Pipe { out, inn: BufReader::with_capacity(ahead, inn), outgoing, incoming })
+        Ok(Pipe { out, inn: BufReader::with_capacity(read_ahead(place), inn), outgoing, incoming })
     }
 
     #[inline]

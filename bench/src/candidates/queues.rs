@@ -6,7 +6,7 @@ use super::shared::wait_for;
 use super::sockets::connection;
 use crate::task::{Place, Side, Work};
 use anyhow::{Context, Result, bail, ensure};
-use nix::mqueue::{MQ_OFlag, MqAttr, MqdT, mq_open, mq_receive, mq_send, mq_unlink};
+use nix::mqueue::{MQ_OFlag, MqAttr, MqdT, mq_close, mq_open, mq_receive, mq_send, mq_unlink};
 use nix::sys::stat::Mode;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::net::{
@@ -19,8 +19,8 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// A queue in each direction.
 pub(crate) struct Posix {
-    out: MqdT,
-    inn: MqdT,
+    /// What it writes, what it reads.
+    queues: Vec<MqdT>,
     outgoing: Vec<u8>,
     incoming: Vec<u8>,
     size: usize,
@@ -41,7 +41,11 @@ fn make(name: &str, size: usize) -> Result<MqdT> {
             Err(e) => last = Some(e),
         }
     }
-    bail!("mq_open refuses even two messages of {size} bytes: {last:?}");
+    let most = std::fs::read_to_string("/proc/sys/fs/mqueue/msgsize_max").unwrap_or_default();
+    bail!(
+        "mq_open refuses even two messages of {size} bytes ({last:?}); the system allows {} bytes",
+        most.trim()
+    );
 }
 
 impl End for Posix {
@@ -70,21 +74,21 @@ impl End for Posix {
             // Both have them; nothing is left behind whoever is killed.
             ways.iter().for_each(|way| _ = mq_unlink(queue_name(place, way).as_str()));
         }
-        let [out, inn] = queues;
+        let queues = queues.into_iter().collect::<Result<_>>()?;
         let (outgoing, incoming) = (vec![0; place.size], vec![0; place.size]);
-        Ok(Posix { out: out?, inn: inn?, outgoing, incoming, size: place.size })
+        Ok(Posix { queues, outgoing, incoming, size: place.size })
     }
 
     #[inline]
     fn send(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
         fill(&mut self.outgoing[..len]);
-        mq_send(&self.out, &self.outgoing[..len], 0)?;
+        mq_send(&self.queues[0], &self.outgoing[..len], 0)?;
         Ok(())
     }
 
     #[inline]
     fn recv<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
-        let len = mq_receive(&self.inn, &mut self.incoming, &mut 0)?;
+        let len = mq_receive(&self.queues[1], &mut self.incoming, &mut 0)?;
         ensure!(len == self.size, "{len} bytes came");
         Ok(read(&self.incoming))
     }
@@ -93,6 +97,12 @@ impl End for Posix {
         for way in ["ab", "ba"] {
             let _ = mq_unlink(queue_name(place, way).as_str());
         }
+    }
+}
+
+impl Drop for Posix {
+    fn drop(&mut self) {
+        self.queues.drain(..).for_each(|queue| _ = mq_close(queue));
     }
 }
 

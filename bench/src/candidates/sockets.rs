@@ -8,8 +8,11 @@ use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_s
 use std::io::{BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 
-/// Room of the reader's buffer, so that one call takes many small messages.
-pub(crate) const READ_AHEAD: usize = 64 << 10;
+/// Room of the reader's buffer: so much that one call takes many small messages; next to nothing
+/// where memory counts, since this buffer is ours and not the candidate's.
+pub(crate) fn read_ahead(place: &Place) -> usize {
+    if place.many || place.work == Work::Memory { 64 } else { 64 << 10 }
+}
 
 /// Listens under a name that appears when it listens.
 pub(crate) fn connection(place: &Place, side: Side) -> Result<UnixStream> {
@@ -45,8 +48,7 @@ impl End for Socket {
             set_socket_send_buffer_size(&out, 1 << 20)?;
             set_socket_recv_buffer_size(&out, 1 << 20)?;
         }
-        let ahead = if place.many { 64 } else { READ_AHEAD };
-        let inn = BufReader::with_capacity(ahead, out.try_clone()?);
+        let inn = BufReader::with_capacity(read_ahead(place), out.try_clone()?);
         let (outgoing, incoming) = (vec![0; place.size], vec![0; place.size]);
         Ok(Socket { out, inn, outgoing, incoming })
     }

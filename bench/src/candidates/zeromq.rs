@@ -14,8 +14,8 @@ pub(crate) struct ZeroMq {
 }
 
 impl End for ZeroMq {
-    const HOW: &'static str = "libzmq, built by its crate; PAIR sockets over ipc://, one I/O thread \
-        beside each end, high-water mark of 1 MiB of messages (at most 16384)";
+    const HOW: &'static str = "libzmq, built by its crate; PAIR sockets over ipc://, one I/O \
+        thread beside each end, high-water mark of 1 MiB of messages (at most 16384)";
 
     fn does(work: Work, _size: usize) -> bool {
         work != Work::Wake
@@ -50,7 +50,8 @@ impl End for ZeroMq {
         let depth = place.depth(1 << 14) as i32;
         socket.set_sndhwm(depth)?;
         socket.set_rcvhwm(depth)?;
-        socket.set_linger(0)?;
+        // The last message goes out, and an end without another ends all the same.
+        socket.set_linger(5_000)?;
         let path = place.path("zeromq");
         let address = format!("ipc://{}", path.display());
         if side == Side::A {
