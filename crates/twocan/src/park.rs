@@ -90,6 +90,13 @@ impl Order {
         self.fenced % ENOUGH == 0
     }
 
+    /// Somebody slept. Only who publishes much to one that is awake asks for the other fence: for a
+    /// peer that sleeps each time it would cost more than it saves.
+    #[cold]
+    pub(crate) fn woke(&mut self) {
+        self.fenced = 0;
+    }
+
     /// What both regions say now.
     pub(crate) fn agree(&mut self, lean: bool) {
         self.lean = lean;

@@ -116,16 +116,24 @@ pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
             }
         }};
     }
-    let together = from as usize | to as usize | len;
-    if together % 8 == 0 {
-        (0..len).step_by(8).for_each(|at| each!(AtomicU64, at));
-    } else if together % 4 == 0 {
-        (0..len).step_by(4).for_each(|at| each!(AtomicU32, at));
-    } else if together % 2 == 0 {
-        (0..len).step_by(2).for_each(|at| each!(AtomicU16, at));
-    } else {
-        (0..len).for_each(|at| each!(AtomicU8, at));
+    // The widest word that both sides are aligned to, then ever smaller ones for what is left.
+    let together = from as usize | to as usize;
+    let mut at = 0;
+    macro_rules! run {
+        ($atomic:ty) => {
+            let width = size_of::<$atomic>();
+            if together % width == 0 {
+                while len - at >= width {
+                    each!($atomic, at);
+                    at += width;
+                }
+            }
+        };
     }
+    run!(AtomicU64);
+    run!(AtomicU32);
+    run!(AtomicU16);
+    run!(AtomicU8);
 }
 
 /// Stores `byte` into `len` bytes of shared memory.

@@ -203,6 +203,14 @@ impl OwnRegion {
         self.begins[self.line(position)].load(Ordering::Relaxed) != 0
     }
 
+    #[inline(never)]
+    fn clear(&self, from: usize, lines: usize) {
+        let begins = &self.begins[from..from + lines];
+        // SAFETY: the bytes of the slice; atomics may be written through a shared reference, and
+        // the copy of zeros is unseen by the compiler, as every other access to them is atomic.
+        unsafe { raw::fill(begins.as_ptr().cast::<u8>().cast_mut(), 0, lines) };
+    }
+
     #[inline]
     fn line(&self, position: u64) -> usize {
         (position & (self.region.shape.capacity - 1)) as usize / LINE
@@ -321,8 +329,11 @@ impl MemoryMut for OwnRegion {
     fn head_moves(&self, from: u64, head: u64) {
         let first = self.line(from);
         // A record does not cross the ring's end: what lies inside it is one stretch.
-        for inside in 1..head.wrapping_sub(from) as usize / LINE {
-            self.begins[first + inside].store(0, Ordering::Relaxed);
+        let lines = head.wrapping_sub(from) as usize / LINE;
+        if lines > 16 {
+            self.clear(first + 1, lines - 1);
+        } else {
+            (1..lines).for_each(|line| self.begins[first + line].store(0, Ordering::Relaxed));
         }
         self.begins[self.line(head)].store(1, Ordering::Relaxed);
         // SYNC own-head: pairs with the check of a last acknowledgement, by way of the stamp stored

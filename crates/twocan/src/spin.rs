@@ -34,9 +34,6 @@ pub(crate) enum Pace {
     /// One of many that come by themselves: whoever looks at the line that is being written takes
     /// it away from the writer, once for every message. Looking seldom lets a few of them gather.
     Stream,
-    /// Room in a full ring: whoever looks at the reader's word takes it away from the reader, once
-    /// for every message that it reads. Looking seldom lets much room gather.
-    Room,
 }
 
 /// Pauses between two looks at a stream; a pause takes 3 to 60 ns, depending on the processor.
@@ -71,13 +68,25 @@ impl Spinner {
 
     /// Lets some time pass; false = not here.
     pub(crate) fn pause_once(&self) -> bool {
-        (0..if self.looks { self.pauses } else { 0 }).for_each(|_| spin_loop());
-        self.looks
+        let pauses = self.spin == Spin::Adaptive && self.looks;
+        (0..if pauses { self.pauses } else { 0 }).for_each(|_| spin_loop());
+        pauses
+    }
+
+    /// How to look for room in a full ring after `run` messages: whoever looks at the reader's word
+    /// takes it away from the reader, once for every message that it reads.
+    pub(crate) fn for_room(run: u32) -> Pace {
+        if run < STREAM { Pace::Answer } else { Pace::Stream }
     }
 
     /// `run` messages came since the last wait: looks more seldom if that is a stream.
     pub(crate) fn learn(&mut self, run: u32) {
         self.pauses = if run < STREAM { SELDOM } else { (self.pauses * 2).min(RARE) };
+    }
+
+    /// Does it sleep without a look?
+    pub(crate) fn sleeps_at_once(&self) -> bool {
+        !self.looks
     }
 
     /// Lets what was stored become visible, and the one who waits for it begin.
@@ -111,7 +120,6 @@ impl Spinner {
         let seldom = match pace {
             Pace::Answer => false,
             Pace::Stream => self.spin == Spin::Adaptive,
-            Pace::Room => true,
         };
         let pauses = if seldom { self.pauses } else { 1 };
         let mut end = None;

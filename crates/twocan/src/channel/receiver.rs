@@ -108,7 +108,7 @@ impl Receiver {
             held: None,
             woken: Woken::default(),
             order: Order::default(),
-            sleepy: spin == Spin::Never,
+            sleepy: Spinner::new(spin).sleeps_at_once(),
             joined: 0,
             finished: 0,
             departed: None,
@@ -140,7 +140,8 @@ impl Receiver {
     /// # Errors
     /// `Empty`, and those of [`recv`](Receiver::recv).
     pub fn try_recv(&mut self) -> Result<Message, RecvError> {
-        self.recv_until(Until::now())
+        let found = self.find_now()?;
+        Ok(self.hand_out(found))
     }
 
     /// As [`recv`](Receiver::recv), waiting at most `time`.
@@ -179,7 +180,8 @@ impl Receiver {
     /// # Errors
     /// As [`try_recv`](Receiver::try_recv).
     pub fn try_recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<Seq, RecvError> {
-        self.recv_into_until(buffer, Until::now())
+        let found = self.find_now()?;
+        Ok(self.pour(found, buffer))
     }
 
     /// As [`recv_into`](Receiver::recv_into), waiting only so long.
@@ -200,6 +202,11 @@ impl Receiver {
             return Ok(seq);
         }
         let found = self.find(until)?;
+        Ok(self.pour(found, buffer))
+    }
+
+    #[inline]
+    fn pour(&mut self, found: Found, buffer: &mut Vec<u8>) -> Seq {
         let seq = self.seq(&found);
         match &found {
             Found::Record(record) => {
@@ -212,7 +219,7 @@ impl Receiver {
             }
         }
         self.settle(found);
-        Ok(seq)
+        seq
     }
 
     /// The next message where it lies, to be acknowledged by [`Delivery::acknowledge`] only;
@@ -249,7 +256,9 @@ impl Receiver {
     ) -> Result<Incoming, RecvError> {
         let until = until.into();
         self.enter()?;
-        self.await_answer();
+        if !until.is_now() {
+            self.await_answer();
+        }
         loop {
             return match self.search(&until, true) {
                 Ok(None) => continue,

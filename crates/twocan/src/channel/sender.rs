@@ -62,7 +62,7 @@ impl Sender {
             view: TxView::default(),
             woken: Woken::default(),
             order: Order::default(),
-            sleepy: spin == Spin::Never,
+            sleepy: Spinner::new(spin).sleeps_at_once(),
             last: 0,
             last_end: shape.start,
             discarded: None,

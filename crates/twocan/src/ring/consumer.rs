@@ -77,10 +77,13 @@ impl Consumer {
         // within `longest` of it.
         let word = memory.lines().head(self.position).load(Ordering::Relaxed);
         let len = word.wrapping_sub(head_word(Kind::Data, 0));
+        let checked = !cfg!(twocan_mutant = "no-bounds-check");
+        if len > u64::from(longest) && checked {
+            return None;
+        }
         let at = self.position & (self.capacity - 1);
         let size = record_size(len as u32 as usize) as u64;
-        let bad = len > u64::from(longest) || at + size > self.capacity;
-        if bad && !cfg!(twocan_mutant = "no-bounds-check") {
+        if at + size > self.capacity && checked {
             return None;
         }
         Some(Record {

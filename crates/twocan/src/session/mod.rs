@@ -219,23 +219,28 @@ impl End {
 
     // ---- waking ----
 
-    /// Wakes the peer's receiver if it sleeps. The caller has published and made the full fence.
+    /// Wakes the peer's receiver if it sleeps (true: it did). The caller has published and made the full fence.
     #[inline]
-    pub(crate) fn wake_receiver(&self, peer: &PeerRegion, woken: &mut Woken) {
-        if let Some(mode) = woken.sleeper(&peer.header().arm_rx) {
+    pub(crate) fn wake_receiver(&self, peer: &PeerRegion, woken: &mut Woken) -> bool {
+        let mode = woken.sleeper(&peer.header().arm_rx);
+        if let Some(mode) = mode {
             if cfg!(twocan_mutant = "own-word") {
-                return futex::wake_all(&peer.header().bell_rx);
+                futex::wake_all(&peer.header().bell_rx);
+            } else {
+                self.ring(Half::Receiver, mode);
             }
-            self.ring(Half::Receiver, mode);
         }
+        mode.is_some()
     }
 
-    /// Wakes the peer's sender if it sleeps. The caller has acknowledged and made the full fence.
+    /// Wakes the peer's sender if it sleeps (true: it did). The caller has acknowledged and made the full fence.
     #[inline]
-    pub(crate) fn wake_sender(&self, peer: &PeerRegion, woken: &mut Woken) {
-        if let Some(mode) = woken.sleeper(&peer.header().arm_tx) {
+    pub(crate) fn wake_sender(&self, peer: &PeerRegion, woken: &mut Woken) -> bool {
+        let mode = woken.sleeper(&peer.header().arm_tx);
+        if let Some(mode) = mode {
             self.ring(Half::Sender, mode);
         }
+        mode.is_some()
     }
 
     #[cold]

@@ -38,8 +38,8 @@ const FENCE_UNASKED: u32 = 0;
 const FENCE_COMES: u32 = 1;
 const FENCE_THERE: u32 = 2;
 
-/// How often a watcher looks at all ends, should the system refuse it a watch. Nobody waits for ever
-/// for what it did not see.
+/// How often a watcher looks at all ends, should the system refuse it a watch. Nobody waits for
+/// ever for what it did not see.
 const BLIND_PAUSE: Duration = Duration::from_millis(250);
 
 /// The watcher of this process; a forked child makes its own and leaves the old one alone.
@@ -62,7 +62,7 @@ impl Watcher {
             names: Names::new().ok(),
             named: Mutex::new(HashMap::new()),
             asked: Mutex::new(Vec::new()),
-            fence: AtomicU32::new(FENCE_UNASKED),
+            fence: AtomicU32::new(if fence::is_allowed() { FENCE_UNASKED } else { FENCE_COMES }),
             blind: AtomicU32::new(0),
             fork: fork::generation(),
         });

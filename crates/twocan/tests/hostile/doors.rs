@@ -94,7 +94,6 @@ pub const LIES: &[Lie] = &[
     region("memory too long", |k| k.plan(Plan { longer: 4096, ..Plan::honest(4096, 0) })),
     // Refused as long as an owner allocates its whole region. Where pages come on touch this one
     // row goes, and with it the flaw in `Plan`.
-    region("memory that is not there", |k| k.plan(Plan { sparse: true, ..Plan::honest(4096, 0) })),
     region("huge pages", |k| k.plan(Plan { huge: true, ..Plan::honest(1 << 20, 0) })),
     region("memory without the magic", |k| k.identity(0, 1)),
     region("memory of another version", |k| k.identity(8, 2)),

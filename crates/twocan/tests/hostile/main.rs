@@ -18,7 +18,6 @@
 #![allow(unreachable_pub, reason = "one program: what its files share is pub")]
 
 #[path = "../support/chance.rs"]
-#[allow(dead_code, reason = "its messages are for the kill test")]
 mod chance;
 #[path = "../channels/fake.rs"]
 #[allow(dead_code, reason = "its regions and packets are for the stories of one lie")]

@@ -33,7 +33,6 @@ pub struct Plan {
     /// Bytes more (or fewer) than the ring needs.
     pub longer: i64,
     /// Leave the memory unallocated.
-    pub sparse: bool,
     pub huge: bool,
     /// A word of the identity that is wrong: offset, and the bits that are turned round.
     pub lie: (u64, u64),
@@ -42,7 +41,7 @@ pub struct Plan {
 impl Plan {
     pub fn honest(capacity: u64, start: u64) -> Plan {
         let seals = ALL_SEALS;
-        Plan { capacity, start, seals, longer: 0, sparse: false, huge: false, lie: (NOBODY, 0) }
+        Plan { capacity, start, seals, longer: 0, huge: false, lie: (NOBODY, 0) }
     }
 
     /// All seals but these.
@@ -90,7 +89,7 @@ impl Shared {
             len = len.next_multiple_of(2 << 20);
         }
         file.set_len(len as u64).ok()?;
-        let room = if plan.sparse { 4096 } else { len };
+        let room = len;
         // SAFETY: no memory is handed over.
         if !plan.huge && unsafe { libc::fallocate(fd, 0, 0, room as i64) } != 0 {
             return None;

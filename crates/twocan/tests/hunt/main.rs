@@ -24,7 +24,6 @@ mod support;
 mod aim;
 mod board;
 #[path = "../support/chance.rs"]
-#[allow(dead_code, reason = "the messages of the kill test are not used here")]
 mod chance;
 mod player;
 

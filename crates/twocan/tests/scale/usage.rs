@@ -53,7 +53,8 @@ impl Usage {
     pub fn is_flat_since(&self, before: &Usage) -> String {
         let words = format!("{before} -> {self}");
         assert_eq!(self.descriptors, before.descriptors, "descriptors: {words}");
-        assert_eq!(self.threads, before.threads, "threads: {words}");
+        // Fewer is well: one that registers the process for something ends by itself.
+        assert!(self.threads <= before.threads, "threads: {words}");
         assert_eq!(self.mappings, before.mappings, "mappings: {words}");
         assert!(self.private <= before.private + before.private / 20 + 1024, "memory: {words}");
         assert!(self.resident <= before.resident + before.resident / 10 + 2048, "memory: {words}");

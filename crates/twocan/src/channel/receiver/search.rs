@@ -42,7 +42,9 @@ impl Receiver {
                 self.acknowledged(slim);
                 return None;
             }
-            owner.wake_sender(&front.region, &mut self.woken);
+            if owner.wake_sender(&front.region, &mut self.woken) {
+                self.order.woke();
+            }
         }
         if owner.own.head() != self.said {
             return None; // an answer to that is to be waited for
@@ -79,6 +81,21 @@ impl Receiver {
             // What is come by otherwise is handed over in memory, and only then.
             let mut other = None;
             if self.found_otherwise(limit.as_ref().unwrap_or(&Until::FOREVER), &mut other) {
+                return other.unwrap_or(Err(RecvError::Empty));
+            }
+        }
+    }
+
+    /// The next message if it is there now. Lets no question go and learns nothing of waiting.
+    pub(super) fn find_now(&mut self) -> Result<Found, RecvError> {
+        self.enter()?;
+        let mut other = None;
+        loop {
+            if let Some(record) = self.at_hand() {
+                return Ok(Found::Record(record));
+            }
+            if self.found_otherwise(&Until::now(), &mut other) {
+                self.run = 0;
                 return other.unwrap_or(Err(RecvError::Empty));
             }
         }

@@ -102,10 +102,7 @@ impl Receiver {
     #[inline]
     pub(in crate::channel) fn settle(&mut self, found: Found) {
         let (position, number) = match found {
-            Found::Record(record) => {
-                self.ring.advance(&record);
-                (record.next, 0)
-            }
+            Found::Record(record) => return self.settle_record(&record),
             Found::Long => match self.held.take() {
                 Some(held) => (held.next, held.number),
                 None => return,
@@ -137,8 +134,9 @@ impl Receiver {
             park::published();
         }
         if let (Some(live), Some(front)) = (&self.view.live, self.view.inbox.first()) {
-            if Arc::ptr_eq(live, &front.region) {
-                self.owner.wake_sender(live, &mut self.woken);
+            let reads_it = Arc::ptr_eq(live, &front.region);
+            if reads_it && self.owner.wake_sender(live, &mut self.woken) {
+                self.order.woke();
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::park::{self};
 use crate::region::{OwnRegion, PeerRegion};
 use crate::ring::{Memory, Producer, Slot, reached};
 use crate::session::{Departed, Half, TxView, takes_part};
-use crate::spin::Pace;
+use crate::spin::{Pace, Spinner};
 use crate::sync::Ordering;
 use crate::sys::futex;
 use crate::until::Gone;
@@ -91,7 +91,9 @@ impl Sender {
             park::published();
         }
         if let Some(peer) = &self.view.peer {
-            self.owner.wake_receiver(peer, &mut self.woken);
+            if self.owner.wake_receiver(peer, &mut self.woken) {
+                self.order.woke();
+            }
         }
     }
 
@@ -297,6 +299,9 @@ impl Sender {
         loop {
             let deaf = self.take_news();
             self.take_credit()?;
+            if self.owner.news() != self.news {
+                continue; // the credit was not used
+            }
             if self.ring.has_room(len) {
                 // With little room the reader is the slower one: its word is looked at less often
                 // if more is let gather.
@@ -310,8 +315,9 @@ impl Sender {
                 let now = until.is_now() && why == SendError::TimedOut;
                 return Err(if now { SendError::Full } else { why });
             }
+            let pace = Spinner::for_room(self.run);
             self.spinner.learn(std::mem::take(&mut self.run));
-            self.pause(until, Pace::Room, |tx, peer| tx.credit_moved(peer));
+            self.pause(until, pace, |tx, peer| tx.credit_moved(peer));
         }
     }
 
