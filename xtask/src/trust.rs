@@ -21,6 +21,10 @@ enum Run {
     Test { target: &'static str, filter: &'static str },
     /// The same, optimised as a release.
     Release { target: &'static str, filter: &'static str },
+    /// As a release under AddressSanitizer.
+    Asan { target: &'static str, filter: &'static str },
+    /// A whole target with many stories, each with a line of its own.
+    Stories { target: &'static str, keys: &'static [&'static str] },
     /// Tests beside the code of the library.
     Unit { filter: &'static str },
     /// The loom models; the figure is the sum of their executions.
@@ -57,7 +61,38 @@ const fn length(env: &'static [(&'static str, &'static str)], minutes: u64) -> O
     Some(Length { env, minutes })
 }
 
-/// All rows, the quick ones first.
+/// What `tests/system` tells as root.
+const SYSTEM: &[&str] = &[
+    "missing-calls",
+    "refused-calls",
+    "one-end-lacks",
+    "no-descriptors",
+    "no-addresses",
+    "short-files",
+    "full-disk",
+    "no-inodes",
+    "read-only",
+    "no-dev-shm",
+    "stopped",
+    "swept",
+    "copies",
+    "exec",
+    "zombie",
+    "threads",
+    "pid-namespaces",
+    "net-namespaces",
+    "time-namespaces",
+    "wall-clock",
+    "private-directory",
+    "shared-directory",
+    "squatting",
+    "in-the-way",
+    "group",
+    "everyone",
+    "occupied",
+];
+
+/// All rows.
 const TABLE: &[Row] = &[
     Row {
         key: "create-race",
@@ -90,6 +125,118 @@ const TABLE: &[Row] = &[
         run: Run::Test { target: "hunt", filter: "the_long_hunt" },
         ci: length(&[("TWOCAN_ROUNDS", "5000000")], 60),
         long: length(&[("TWOCAN_ROUNDS", "200000000")], 1500),
+    },
+    Row {
+        key: "random-kills",
+        event: "kill -9 of either end at random, and resume",
+        promise: "nothing lost, torn or out of order; only what was not acknowledged comes again",
+        run: Run::Test { target: "kill", filter: "whoever_is_killed_whenever" },
+        ci: length(&[("TWOCAN_KILLS", "20000")], 20),
+        long: length(&[("TWOCAN_KILLS", "1000000")], 600),
+    },
+    Row {
+        key: "event-kills",
+        event: "kill -9 of waiters and setters of events",
+        promise: "nobody else's signal is lost",
+        run: Run::Test { target: "kill", filter: "whoever_waits" },
+        ci: length(&[("TWOCAN_KILLS", "20000")], 20),
+        long: length(&[("TWOCAN_KILLS", "1000000")], 600),
+    },
+    Row {
+        key: "kill-steps",
+        event: "kill at single instructions of send, recv and acknowledge",
+        promise: "a message is whole or absent, and the next goes on within a second",
+        run: Run::Test { target: "steps", filter: "a_message_is_whole" },
+        ci: length(&[("TWOCAN_STEPS", "200")], 20),
+        long: length(&[("TWOCAN_STEPS", "all")], 120),
+    },
+    Row {
+        key: "kill-steps-open",
+        event: "kill at system calls and instructions of open, handshake and close",
+        promise: "the next goes on within a second, nothing is left",
+        run: Run::Test { target: "steps", filter: "whoever_is_killed_in_coming" },
+        ci: length(&[("TWOCAN_STEPS", "400")], 20),
+        long: length(&[("TWOCAN_STEPS", "all")], 1200),
+    },
+    Row {
+        key: "kill-steps-events",
+        event: "kill at every instruction of set, wait and reset",
+        promise: "a signal is given or not, never lost",
+        run: Run::Test { target: "steps", filter: "a_signal_is_given" },
+        ci: length(&[("TWOCAN_STEPS", "all")], 20),
+        long: None,
+    },
+    Row {
+        key: "kill-open-close",
+        event: "kill while maps, events and channels are made, opened, answered, closed",
+        promise: "it always opens again, nothing is left",
+        run: Run::Test { target: "cycles", filter: "whoever_is_killed_while" },
+        ci: length(&[("TWOCAN_KILLS", "1000")], 20),
+        long: length(&[("TWOCAN_KILLS", "20000")], 300),
+    },
+    Row {
+        key: "open-close",
+        event: "open and close, again and again",
+        promise: "no file, descriptor, thread or map more than before",
+        run: Run::Test { target: "cycles", filter: "whoever_comes_and_goes" },
+        ci: length(&[("TWOCAN_CYCLES", "10000")], 20),
+        long: length(&[("TWOCAN_CYCLES", "200000")], 300),
+    },
+    Row {
+        key: "hostile-peer",
+        event: "a peer that stores what it likes into its region",
+        promise: "errors with a name; no panic, no hang, no report, memory bounded",
+        run: Run::Asan { target: "hostile", filter: "no_store_of" },
+        ci: length(&[("TWOCAN_WRITES", "500000000")], 20),
+        long: length(&[("TWOCAN_WRITES", "20000000000")], 300),
+    },
+    Row {
+        key: "hostile-handshake",
+        event: "packets that lie, are cut, or carry what they should not",
+        promise: "none is answered",
+        run: Run::Asan { target: "hostile", filter: "a_hello_that_lies" },
+        ci: length(&[("TWOCAN_KNOCKS", "20")], 20),
+        long: length(&[("TWOCAN_KNOCKS", "1000")], 120),
+    },
+    Row {
+        key: "hostile-welcome",
+        event: "an answer that lies",
+        promise: "each lie is named",
+        run: Run::Asan { target: "hostile", filter: "a_welcome_that_lies" },
+        ci: length(&[], 20),
+        long: None,
+    },
+    Row {
+        key: "fuzz",
+        event: "arbitrary bytes where a peer may hand something over",
+        promise: "no panic, no report",
+        run: Run::Xtask(&["fuzz", "--seconds", "60"]),
+        ci: length(&[], 40),
+        long: None,
+    },
+    Row {
+        key: "system",
+        event: "the system turns on us, other users come",
+        promise: "a working fallback or an error in words; never a signal, a hang, a stranger let in",
+        run: Run::Stories { target: "system", keys: SYSTEM },
+        ci: length(&[("TWOCAN_STOPS", "20"), ("TWOCAN_STOP_MS", "10000")], 20),
+        long: None,
+    },
+    Row {
+        key: "scale",
+        event: "a thousand channels and a thousand events in one process",
+        promise: "nothing lost, nothing grows",
+        run: Run::Release { target: "scale", filter: "many" },
+        ci: length(&[("TWOCAN_SCALE_CHANNELS", "1000"), ("TWOCAN_SCALE_SECONDS", "60")], 20),
+        long: None,
+    },
+    Row {
+        key: "soak",
+        event: "one pair at full rate",
+        promise: "nothing lost, nothing grows",
+        run: Run::Release { target: "scale", filter: "soak" },
+        ci: length(&[("TWOCAN_SOAK_SECONDS", "20")], 10),
+        long: length(&[("TWOCAN_SOAK_SECONDS", "600")], 30),
     },
     Row {
         key: "threads",
@@ -173,9 +320,16 @@ fn run(row: &Row, long: bool) -> Result<String, String> {
     let figure = match row.run {
         Run::Loom => executions(&text),
         Run::Unit { .. } => cases(&text, length.env),
+        Run::Stories { keys, .. } => Some(stories(&text, keys)?),
+        Run::Xtask(["fuzz", ..]) => fuzzed(&text),
         _ => figure(&text, row.key),
     };
     figure.ok_or_else(|| format!("it printed no figure; see {}", log.display()))
+}
+
+/// A folder of its own: other flags would build everything again and again.
+fn target_of(name: &str) -> std::path::PathBuf {
+    target().join(name)
 }
 
 fn command(run: Run, more: &[&str]) -> Command {
@@ -184,6 +338,17 @@ fn command(run: Run, more: &[&str]) -> Command {
         Run::Release { target, filter } => {
             &["test", "--release", "-p", "twocan", "--test", target, filter]
         }
+        Run::Asan { target, filter } => {
+            let asan =
+                ["test", "--release", "--target", "x86_64-unknown-linux-gnu", "-p", "twocan"];
+            let args = [&asan[..], &["--test", target, filter], more].concat();
+            // The compiler keeps its sanitizers for itself otherwise.
+            let env = [("RUSTC_BOOTSTRAP", "1"), ("RUSTFLAGS", "-Zsanitizer=address")];
+            let mut command = cargo(&args, &env);
+            command.env("CARGO_TARGET_DIR", target_of("asan"));
+            return command;
+        }
+        Run::Stories { target, .. } => &["test", "-p", "twocan", "--test", target],
         Run::Unit { filter } => &["test", "-p", "twocan", "--lib", filter],
         Run::Loom => return crate::check::loom_command(more),
         Run::Xtask(args) => {
@@ -198,6 +363,24 @@ fn figure(text: &str, key: &str) -> Option<String> {
     let mark = format!("trust: {key}: ");
     let figure = text.lines().filter_map(|line| line.split_once(&mark)).next_back()?.1.trim();
     (!figure.is_empty()).then(|| figure.to_owned())
+}
+
+/// All of them, each on a line of its own.
+fn stories(text: &str, keys: &[&str]) -> Result<String, String> {
+    let mut lines = String::new();
+    for key in keys {
+        let figure =
+            figure(text, key).ok_or_else(|| format!("{key} has not held, or was skipped"))?;
+        lines += &format!("\n          {key}: {figure}");
+    }
+    Ok(format!("{} stories{lines}", keys.len()))
+}
+
+/// "trust: fuzz-TARGET: FIGURE" of each target.
+fn fuzzed(text: &str) -> Option<String> {
+    let lines = text.lines().filter_map(|line| line.split_once("trust: fuzz-"));
+    let figures: Vec<&str> = lines.map(|(_, rest)| rest.trim()).collect();
+    (figures.len() >= 5).then(|| figures.join("; "))
 }
 
 /// Of properties tried with chosen cases.
@@ -253,6 +436,14 @@ mod tests {
         assert_eq!(figure(text, "kills").as_deref(), Some("30 kills"));
         assert_eq!(figure(text, "other"), None);
         assert_eq!(figure("trust: kills: \n", "kills"), None);
+    }
+
+    #[test]
+    fn every_story_must_be_told() {
+        let text = "trust: a: one\ntrust: b: two\n";
+        assert!(stories(text, &["a", "b"]).unwrap().contains("b: two"));
+        assert!(stories(text, &["a", "c"]).unwrap_err().contains("c has not"));
+        assert_eq!(fuzzed("trust: fuzz-a: 1\n"), None);
     }
 
     #[test]

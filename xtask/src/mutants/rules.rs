@@ -12,6 +12,7 @@ const BETWEEN: &str = "no_wake_is_lost_between_messages";
 pub(super) const TABLE: &[Mutant] = &[
     // ---- sleeping and waking ----
     row("no-fence-publish", "the same, on this processor", HUNT, BETWEEN),
+    row("no-membarrier", "a sleeper calls for the fence that was left out", HUNT, BETWEEN),
     row("no-bell", "the same, between processes", HUNT, BETWEEN),
     row("no-second-look", "the same, between processes", HUNT, BETWEEN),
     row("late-bell", "the bell is read before arming", HUNT, BETWEEN),

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Every act is played so often at least.
-const ROUNDS_MIN: u32 = 5;
+const ROUNDS_MIN: u32 = 2;
 /// Stores of one storm at most.
 const STORM_MAX: u64 = 10_000_000;
 
