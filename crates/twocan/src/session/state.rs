@@ -58,7 +58,7 @@ impl Bells {
 /// The session with a live peer.
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(crate) connection: Connection,
+    pub(crate) connection: Line,
     pub(crate) process: Process,
     pub(crate) region: Arc<PeerRegion>,
     pub(crate) info: PeerInfo,
@@ -93,7 +93,7 @@ pub(crate) struct Outbound {
 /// A connection to the earlier end that has not brought WELCOME yet.
 #[derive(Debug)]
 pub(crate) struct Connecting {
-    pub(crate) connection: Connection,
+    pub(crate) connection: Line,
     pub(crate) process: Process,
     pub(crate) said_hello: bool,
     /// The region id of the end that was meant: connecting again is for this one only.
@@ -111,14 +111,41 @@ impl Connecting {
         whom: Option<u64>,
         introduce: bool,
     ) -> Connecting {
-        Connecting { connection, process, said_hello: false, whom, introduce, bells: None }
+        Connecting {
+            connection: Line(connection),
+            process,
+            said_hello: false,
+            whom,
+            introduce,
+            bells: None,
+        }
+    }
+}
+
+/// The connection of this end. Given up, it is shut down at once: the close that follows elsewhere
+/// may come late, and whoever is at the other side shall not wait for it.
+#[derive(Debug)]
+pub(crate) struct Line(pub(crate) Connection);
+
+impl std::ops::Deref for Line {
+    type Target = Connection;
+    fn deref(&self) -> &Connection {
+        &self.0
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if !self.0.is_forked() {
+            self.0.shutdown();
+        }
     }
 }
 
 /// Somebody who connected to our seat.
 #[derive(Debug)]
 pub(crate) struct Pending {
-    pub(crate) connection: Connection,
+    pub(crate) connection: Line,
     pub(crate) process: Process,
     pub(crate) hello: Option<(Hello, Vec<Shy>)>,
     pub(crate) since: Instant,
@@ -126,7 +153,7 @@ pub(crate) struct Pending {
 
 impl Pending {
     pub(crate) fn new(connection: Connection, process: Process) -> Pending {
-        Pending { connection, process, hello: None, since: Instant::now() }
+        Pending { connection: Line(connection), process, hello: None, since: Instant::now() }
     }
 }
 

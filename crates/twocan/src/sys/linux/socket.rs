@@ -222,6 +222,11 @@ impl Connection {
         let _ = rustix::net::shutdown(&self.0, Shutdown::Both);
     }
 
+    /// Was it made before the fork that made this process?
+    pub(crate) fn is_forked(&self) -> bool {
+        self.0.fd().is_forked()
+    }
+
     /// Who is at the other side: for a connection made by `reach`, the process that listens; for an
     /// accepted one, the process that connected; for `pair`, the process that made it.
     pub(crate) fn process(&self) -> Process {
