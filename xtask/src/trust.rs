@@ -217,7 +217,7 @@ const TABLE: &[Row] = &[
     Row {
         key: "system",
         event: "the system turns on us, other users come",
-        promise: "a working fallback or an error in words; never a signal, a hang, a stranger let in",
+        promise: "a fallback or an error in words; never a signal, a hang, a stranger let in",
         run: Run::Stories { target: "system", keys: SYSTEM },
         ci: length(&[("TWOCAN_STOPS", "20"), ("TWOCAN_STOP_MS", "10000")], 20),
         long: None,

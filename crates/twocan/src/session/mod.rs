@@ -9,11 +9,13 @@ mod attend;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod handshake;
+mod lean;
 mod seat;
 mod state;
 mod watcher;
 pub(crate) mod wire;
 
+pub(crate) use lean::takes_part;
 pub(crate) use seat::{Wanted, open, read_record};
 pub(crate) use state::{Departed, Front, RxView, TxView};
 
@@ -28,7 +30,7 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::socket::{Connection, Process};
 use crate::sys::{fence, fork, futex};
 use crate::wait::{Ears, Mark};
-use state::{Lean, State};
+use state::State;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use watcher::Watcher;
 use wire::Card;
@@ -127,49 +129,6 @@ impl End {
         (self.news(), state.rx_view())
     }
 
-    /// A half of this end has made many fences: could both sides do without?
-    #[cold]
-    pub(crate) fn ask_lean(&self) {
-        let mut state = self.lock();
-        if state.lean == Lean::No {
-            state.lean = Lean::Asked;
-            drop(state);
-            self.watcher.want_fence(self);
-        }
-    }
-
-    /// Takes part from now on, if it was asked for and the process is registered. True = changed.
-    fn check_lean(&self, state: &mut State) -> bool {
-        if state.lean != Lean::Asked || !self.watcher.has_fence() {
-            return false;
-        }
-        state.lean = Lean::Yes;
-        // SYNC asym: pairs with `is_lean` and with the peer's.
-        self.own.header().asym.store(1, Ordering::Release);
-        self.tell();
-        true
-    }
-
-    /// Does this end take part in the asymmetric fence?
-    fn is_lean(&self) -> bool {
-        // SYNC asym
-        self.own.header().asym.load(Ordering::Acquire) != 0
-    }
-
-    /// Do halves of the peer leave their fence to the sleeper? Asked after arming and a full fence.
-    pub(crate) fn leans(&self, half: Half) -> bool {
-        !cfg!(twocan_mutant = "no-membarrier")
-            && self.is_lean()
-            && self.sleepers(half).kept.iter().any(|peer| takes_part(peer))
-    }
-
-    /// After arming, before the look: the fence that halves of the peer may have left out.
-    pub(crate) fn fence_for_peer(&self, half: Half) {
-        if self.leans(half) {
-            fence::everywhere();
-        }
-    }
-
     pub(crate) fn peer(&self) -> Option<PeerInfo> {
         if self.is_forked() {
             return None;
@@ -219,7 +178,8 @@ impl End {
 
     // ---- waking ----
 
-    /// Wakes the peer's receiver if it sleeps (true: it did). The caller has published and made the full fence.
+    /// Wakes the peer's receiver if it sleeps (true: it did). The caller has published and made the
+    /// full fence.
     #[inline]
     pub(crate) fn wake_receiver(&self, peer: &PeerRegion, woken: &mut Woken) -> bool {
         let mode = woken.sleeper(&peer.header().arm_rx);
@@ -233,7 +193,8 @@ impl End {
         mode.is_some()
     }
 
-    /// Wakes the peer's sender if it sleeps (true: it did). The caller has acknowledged and made the full fence.
+    /// Wakes the peer's sender if it sleeps (true: it did). The caller has acknowledged and made
+    /// the full fence.
     #[inline]
     pub(crate) fn wake_sender(&self, peer: &PeerRegion, woken: &mut Woken) -> bool {
         let mode = woken.sleeper(&peer.header().arm_tx);
@@ -496,12 +457,6 @@ impl End {
     fn token(&self) -> u64 {
         self as *const End as u64
     }
-}
-
-/// Does the owner of this region take part in the asymmetric fence?
-pub(crate) fn takes_part(peer: &PeerRegion) -> bool {
-    // SYNC asym: pairs with `check_lean`.
-    peer.header().asym.load(Ordering::Acquire) != 0
 }
 
 /// Held by the halves. The last to go says goodbye, unless its thread is panicking: then the peer
