@@ -192,7 +192,11 @@ impl Error {
         };
         let mut error = Error::new(kind, format!("{what}: {}", os_words(&e)));
         error.0.os = e.raw_os_error();
-        error.0.cure = e.raw_os_error().and_then(crate::sys::process::advice).map(str::to_owned);
+        #[cfg(not(loom))]
+        {
+            let advice = e.raw_os_error().and_then(crate::sys::process::advice);
+            error.0.cure = advice.map(str::to_owned);
+        }
         error
     }
 

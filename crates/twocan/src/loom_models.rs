@@ -443,7 +443,7 @@ fn loom_news_ends_a_sleep() {
         let world = World::new(2);
         let other = world.clone();
         let watcher = thread::spawn(move || {
-            park::tell(&other.news, &other.local);
+            park::tell(&other.news, &other.local, || ());
             other.kernel.wake_all(LOCAL);
         });
         let arming = Mutex::new(Arming::default());
@@ -480,7 +480,7 @@ fn loom_news_a_record_sent_while_a_peer_comes_is_not_slept_through() {
         let watcher = thread::spawn(move || {
             let mut session = session.lock().unwrap();
             *session = true;
-            park::tell(&watchers.news, &AtomicU32::new(0));
+            park::tell(&watchers.news, &AtomicU32::new(0), || ());
             drop(session);
             receive(&watchers, 1, 16); // begins when WELCOME was read
         });

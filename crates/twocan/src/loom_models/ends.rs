@@ -80,7 +80,7 @@ fn loom_end_a_receiver_that_stops_wakes_a_sender_that_waits_for_room() {
             let words = [(bell, park::read(bell.1))];
             arming.arm(&memory.producers.arm_tx, MODE_FUTEX);
             sleep_unless(deaf, || world.kernel.sleep(0, &words));
-            arming.disarm(&memory.producers.arm_tx);
+            arming.disarm(&memory.producers.arm_tx, false);
         }
         receiver.join().unwrap();
     });
