@@ -240,8 +240,8 @@ pub(crate) fn is_counted_strictly() -> bool {
 
 /// Bytes of a page.
 pub(crate) fn page_size() -> usize {
-    // By the C library, which knows it from the start. rustix reads a table for it that does not lie
-    // where it says under valgrind.
+    // By the C library, which knows it from the start. rustix reads a table for it that does not
+    // lie where it says under valgrind.
     // SAFETY: no memory is passed.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     usize::try_from(size).unwrap_or(4096)
