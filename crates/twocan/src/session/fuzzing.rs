@@ -63,7 +63,7 @@ pub fn handshake(hello: bool, fewer: usize, more: usize, bytes: &[u8]) {
     };
     let end = end.expect("an end");
     end.step();
-    let region = OwnRegion::create(CAPACITY, 0, 7).expect("memory");
+    let region = OwnRegion::create(CAPACITY, 0, 7, true).expect("memory");
     let bells = doorbell().expect("bells");
     let mut fds: Vec<BorrowedFd<'_>> = vec![bells.0.as_fd(), bells.1.as_fd(), region.fd().as_fd()];
     if hello {
@@ -88,7 +88,7 @@ pub fn handshake(hello: bool, fewer: usize, more: usize, bytes: &[u8]) {
 pub fn attach(fd: OwnedFd, id: u64, capacity: u64, start: u64) -> bool {
     let shape = Shape { id, capacity, start };
     let fd = Shy::new(Fd::make(|| Ok::<_, std::io::Error>(fd)).expect("given"));
-    let Ok(region) = PeerRegion::map(fd, shape) else { return false };
+    let Ok(region) = PeerRegion::map(fd, shape, false) else { return false };
     assert_eq!((region.shape(), region.capacity() as u64), (shape, capacity));
     // Touches every line: a hole in the mapping would be a signal.
     for at in (0..region.capacity()).step_by(LINE) {
@@ -102,11 +102,11 @@ pub fn attach(fd: OwnedFd, id: u64, capacity: u64, start: u64) -> bool {
 pub fn records(bytes: &[u8]) {
     let Some((control, ring)) = bytes.split_first_chunk::<24>() else { return };
     let word = |at: usize| u64::from_le_bytes(control[at..at + 8].try_into().expect("8 bytes"));
-    let region = OwnRegion::create(CAPACITY, 0, 7).expect("memory");
+    let region = OwnRegion::create(CAPACITY, 0, 7, true).expect("memory");
     region.header().end.store(word(0), Ordering::Relaxed);
     region.header().discard.store(word(8), Ordering::Relaxed);
     region.copy_in(0, &ring[..ring.len().min(CAPACITY)]);
-    let peer = PeerRegion::map(copy_of(region.fd()), region.shape()).expect("honest");
+    let peer = PeerRegion::map(copy_of(region.fd()), region.shape(), true).expect("honest");
     let mut can = Channel::from_owner(heir(peer), Spin::Never);
     let mut buffer = Vec::new();
     // No ring holds more records than lines; each may be handed out twice, as a delivery.
