@@ -180,7 +180,7 @@ const TABLE: &[Mutant] = &[
         "a_hello_that_lies_is_not_answered",
     ),
     row(
-        "keep-woken",
+        "trust-woken",
         "wake state belongs to a session",
         Place::Test("channels"),
         "hostile::what_was_woken_last_belongs_to_a_session",

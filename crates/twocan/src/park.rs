@@ -46,7 +46,7 @@ impl Woken {
 
     /// A new session: the new peer's arms count from the beginning again.
     pub(crate) fn forget(&mut self) {
-        if !cfg!(any(twocan_mutant = "trust-woken", twocan_mutant = "keep-woken")) {
+        if !cfg!(twocan_mutant = "trust-woken") {
             self.last = 0;
         }
     }
