@@ -33,13 +33,20 @@ pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
         };
     }
     if len >= 16 {
-        if len <= SMALL {
-            // SAFETY: the caller vouches for both ranges; at least 16 bytes, as the last step
-            // wants.
-            unsafe { blocks(from, to, len) };
-        } else {
-            // SAFETY: the caller vouches for both ranges.
-            unsafe { crate::sys::memory::copy_opaque(from, to, len) };
+        // SAFETY: the caller vouches for both ranges; each step wants as many bytes as it is asked
+        // for.
+        unsafe {
+            match len {
+                ..=32 => {
+                    half_line(from, to, 0, len - 16);
+                }
+                ..=64 => {
+                    half_line(from, to, 0, 16);
+                    half_line(from, to, len - 32, len - 16);
+                }
+                ..=SMALL => blocks(from, to, len),
+                _ => crate::sys::memory::copy_opaque(from, to, len),
+            }
         }
         return;
     }
@@ -70,6 +77,31 @@ pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
 /// Up to here 16 bytes at a time cost no more than a call.
 #[cfg(all(target_arch = "x86_64", not(twocan_tsan)))]
 const SMALL: usize = 256;
+
+/// Copies 16 bytes at each of two places, which may overlap.
+///
+/// # Safety
+/// As [`copy`], for the 16 bytes at both places.
+#[cfg(all(target_arch = "x86_64", not(twocan_tsan)))]
+#[inline(always)]
+unsafe fn half_line(from: *const u8, to: *mut u8, first: usize, second: usize) {
+    // SAFETY: the caller vouches for both ranges.
+    unsafe {
+        std::arch::asm!(
+            "movups {a}, [{from} + {first}]",
+            "movups {b}, [{from} + {second}]",
+            "movups [{to} + {first}], {a}",
+            "movups [{to} + {second}], {b}",
+            from = in(reg) from,
+            to = in(reg) to,
+            first = in(reg) first,
+            second = in(reg) second,
+            a = out(xmm_reg) _,
+            b = out(xmm_reg) _,
+            options(nostack, preserves_flags)
+        );
+    }
+}
 
 /// Copies 16 bytes and more, 16 at a time; the last 16 may overlap those before.
 ///
@@ -208,6 +240,22 @@ pub(crate) fn expect_write(word: &AtomicU64) {
     unsafe {
         std::arch::asm!(
             "prefetchw [{0}]",
+            in(reg) word,
+            options(nostack, preserves_flags, readonly)
+        );
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = word;
+}
+
+/// Says that the line of `word` will be read soon. Nothing but a hint.
+#[inline]
+pub(crate) fn expect_read(word: &AtomicU64) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch changes nothing and cannot fault.
+    unsafe {
+        std::arch::asm!(
+            "prefetcht0 [{0}]",
             in(reg) word,
             options(nostack, preserves_flags, readonly)
         );

@@ -200,26 +200,40 @@ impl OwnRegion {
     /// acknowledged one to the head. A peer that acknowledges half a record would leave its
     /// successor in the middle of payload.
     pub(crate) fn is_boundary(&self, position: u64) -> bool {
-        self.begins[self.line(position)].load(Ordering::Relaxed) != 0
+        self.begin(position).load(Ordering::Relaxed) != 0
     }
 
+    /// Does a record begin in the line of `position`?
+    #[inline(always)]
+    fn begin(&self, position: u64) -> &AtomicU8 {
+        // SAFETY: there is one for each line of the ring, and `line` masks into it.
+        unsafe { self.begins.get_unchecked(self.line(position)) }
+    }
+
+    /// No record begins in these lines. A record does not cross the ring's end: what lies inside it
+    /// is one stretch.
     #[inline(never)]
-    fn clear(&self, from: usize, lines: usize) {
+    fn inside(&self, from: usize, lines: usize) {
         let begins = &self.begins[from..from + lines];
+        if lines < 16 {
+            return begins.iter().for_each(|line| line.store(0, Ordering::Relaxed));
+        }
         // SAFETY: the bytes of the slice; atomics may be written through a shared reference, and
         // the copy of zeros is unseen by the compiler, as every other access to them is atomic.
         unsafe { raw::fill(begins.as_ptr().cast::<u8>().cast_mut(), 0, lines) };
     }
 
-    #[inline]
+    #[inline(always)]
     fn line(&self, position: u64) -> usize {
         (position & (self.region.shape.capacity - 1)) as usize / LINE
     }
 
-    /// A record will be written at `position` soon.
-    #[inline]
-    pub(crate) fn expect_write(&self, position: u64) {
-        raw::expect_write(self.lines().stamp(position));
+    /// A record of so many lines will be written at `position` soon.
+    #[inline(always)]
+    pub(crate) fn expect_write(&self, position: u64, lines: u64) {
+        for line in 0..lines {
+            raw::expect_write(self.lines().stamp(position.wrapping_add(line * LINE as u64)));
+        }
     }
 
     /// Touches all of it now. The memory is there already, so nothing can fail that matters.
@@ -288,6 +302,15 @@ impl PeerRegion {
         let _ = self.0.mapping.populate(0, self.0.mapping.len(), false);
     }
 
+    /// The first line of a record at `position` is about to be looked at: may those behind it be on
+    /// their way at the same time.
+    #[inline(always)]
+    pub(crate) fn expect_read(&self, position: u64, lines: u64) {
+        for line in 1..lines {
+            raw::expect_read(self.lines().stamp(position.wrapping_add(line * LINE as u64)));
+        }
+    }
+
     /// The payload bytes where they lie.
     pub(crate) fn payload(&self, at: usize, len: usize) -> *const [u8] {
         std::ptr::slice_from_raw_parts(self.0.at(at, len), len)
@@ -327,15 +350,13 @@ impl MemoryMut for OwnRegion {
     }
     #[inline(always)]
     fn head_moves(&self, from: u64, head: u64) {
-        let first = self.line(from);
-        // A record does not cross the ring's end: what lies inside it is one stretch.
         let lines = head.wrapping_sub(from) as usize / LINE;
-        if lines > 16 {
-            self.clear(first + 1, lines - 1);
-        } else {
-            (1..lines).for_each(|line| self.begins[first + line].store(0, Ordering::Relaxed));
+        if lines == 2 {
+            self.begin(from.wrapping_add(LINE as u64)).store(0, Ordering::Relaxed);
+        } else if lines > 2 {
+            self.inside(self.line(from) + 1, lines - 1);
         }
-        self.begins[self.line(head)].store(1, Ordering::Relaxed);
+        self.begin(head).store(1, Ordering::Relaxed);
         // SYNC own-head: pairs with the check of a last acknowledgement, by way of the stamp stored
         // after this.
         self.head.store(head, Ordering::Release);

@@ -9,7 +9,8 @@ use search::{Event, departed};
 use super::delivery::{Delivery, Found};
 use super::{ByteReader, Incoming, Message, PeerChange, Seq, Spin};
 use crate::park::{Order, Woken};
-use crate::ring::Consumer;
+use crate::region::PeerRegion;
+use crate::ring::{Consumer, Memory, Record};
 use crate::session::{Departed, Owner, RxView};
 use crate::spin::{Pace, Spinner};
 use crate::sync::AtomicU64;
@@ -61,6 +62,8 @@ pub struct Receiver {
     pace: Pace,
     /// Messages taken since this half waited last.
     run: u32,
+    /// Lines of the last answer, a few at most: the next may be as long.
+    lines: u64,
     /// How many answers in turn were there at the first look.
     prompt: u8,
     words: Vec<futex::Word>,
@@ -117,6 +120,7 @@ impl Receiver {
             pace: Pace::Stream,
             run: 0,
             prompt: 0,
+            lines: 1,
             words: Vec::new(),
             attached: true,
         }
@@ -132,7 +136,10 @@ impl Receiver {
     /// See [`RecvError`]. A departed peer is reported once, after its last message.
     #[inline]
     pub fn recv(&mut self) -> Result<Message, RecvError> {
-        self.recv_until(Until::FOREVER)
+        match self.quick(true, message) {
+            Some(message) => Ok(message),
+            None => self.recv_slowly(Until::FOREVER),
+        }
     }
 
     /// The next message if it is there now.
@@ -158,9 +165,14 @@ impl Receiver {
     /// `TimedOut`, `Cancelled` (`Empty` if `until` is now), and those of [`recv`](Receiver::recv).
     #[inline]
     pub fn recv_until<'c>(&mut self, until: impl Into<Until<'c>>) -> Result<Message, RecvError> {
-        if let Some(record) = self.quick() {
-            return Ok(self.hand_out(Found::Record(record)));
+        match self.quick(false, message) {
+            Some(message) => Ok(message),
+            None => self.recv_slowly(until),
         }
+    }
+
+    #[inline(never)]
+    fn recv_slowly<'c>(&mut self, until: impl Into<Until<'c>>) -> Result<Message, RecvError> {
         let found = self.find(until)?;
         Ok(self.hand_out(found))
     }
@@ -172,7 +184,10 @@ impl Receiver {
     /// As [`recv`](Receiver::recv).
     #[inline]
     pub fn recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<Seq, RecvError> {
-        self.recv_into_until(buffer, Until::FOREVER)
+        match self.quick(true, |region, record| pour(region, record, buffer)) {
+            Some(seq) => Ok(seq),
+            None => self.recv_into_slowly(buffer, Until::FOREVER),
+        }
     }
 
     /// As [`recv_into`](Receiver::recv_into), if a message is there now.
@@ -194,13 +209,18 @@ impl Receiver {
         buffer: &mut Vec<u8>,
         until: impl Into<Until<'c>>,
     ) -> Result<Seq, RecvError> {
-        if let Some(record) = self.quick() {
-            let seq = self.seq(&Found::Record(record));
-            buffer.resize(record.len, 0);
-            self.copy_all(&record, buffer);
-            self.settle_record(&record);
-            return Ok(seq);
+        match self.quick(false, |region, record| pour(region, record, buffer)) {
+            Some(seq) => Ok(seq),
+            None => self.recv_into_slowly(buffer, until),
         }
+    }
+
+    #[inline(never)]
+    fn recv_into_slowly<'c>(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        until: impl Into<Until<'c>>,
+    ) -> Result<Seq, RecvError> {
         let found = self.find(until)?;
         Ok(self.pour(found, buffer))
     }
@@ -210,8 +230,9 @@ impl Receiver {
         let seq = self.seq(&found);
         match &found {
             Found::Record(record) => {
-                buffer.resize(record.len, 0);
-                self.copy_all(record, buffer);
+                if let Some(front) = self.front() {
+                    pour(&front.region, record, buffer);
+                }
             }
             Found::Long => {
                 buffer.clear();
@@ -313,6 +334,24 @@ impl Receiver {
     pub fn reader(&mut self) -> ByteReader<'_> {
         ByteReader::new(self)
     }
+}
+
+fn seq(region: &PeerRegion, record: &Record) -> Seq {
+    Seq { region: region.shape().id, position: record.position }
+}
+
+/// A record as a message of its own.
+#[inline(always)]
+fn message(region: &PeerRegion, record: &Record) -> Message {
+    Message::fill(record.len, seq(region, record), |to| region.copy_out(record.payload_at, to))
+}
+
+/// A record into a buffer that is used again.
+#[inline(always)]
+fn pour(region: &PeerRegion, record: &Record, buffer: &mut Vec<u8>) -> Seq {
+    buffer.resize(record.len, 0);
+    region.copy_out(record.payload_at, buffer);
+    seq(region, record)
 }
 
 impl Drop for Receiver {

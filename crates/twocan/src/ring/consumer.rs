@@ -3,7 +3,7 @@
 
 use super::{Lines, Memory};
 use crate::error::Violation;
-use crate::layout::{Kind, RECORD_HEAD, head_word, max_payload, record_size, stamp};
+use crate::layout::{Kind, LINE, RECORD_HEAD, head_word, max_payload, record_size, stamp};
 use crate::sync::Ordering;
 
 // SYNC payload-published: see `Consumer::ready`.
@@ -21,6 +21,13 @@ pub(crate) struct Record {
     pub(crate) payload_at: usize,
     /// Position behind the record.
     pub(crate) next: u64,
+}
+
+impl Record {
+    /// How many lines of the ring it takes.
+    pub(crate) fn lines(&self) -> u64 {
+        self.next.wrapping_sub(self.position) / LINE as u64
+    }
 }
 
 /// What stands at the consumer's position.
@@ -50,7 +57,7 @@ impl Consumer {
 
     /// More records than this do not fit into the ring.
     pub(crate) fn lines(&self) -> usize {
-        self.capacity as usize / crate::layout::LINE
+        self.capacity as usize / LINE
     }
 
     /// Goes on behind a record that was peeked at.
@@ -60,21 +67,18 @@ impl Consumer {
     }
 
     /// Has something been published here? One load.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn ready<M: Memory>(&self, memory: &M) -> bool {
         // SYNC payload-published
         memory.lines().stamp(self.position).load(PEEK) == stamp(self.position)
     }
 
-    /// The record here, if it is a whole message of at most `longest` bytes, which is no more than
-    /// fits a record. Anything else is for `peek`.
-    #[inline]
+    /// The record here, which is `ready`, if it is a whole message of at most `longest` bytes, which
+    /// is no more than fits a record. Anything else is for `peek`.
+    #[inline(always)]
     pub(crate) fn plain<M: Memory>(&self, memory: &M, longest: u32) -> Option<Record> {
-        if !self.ready(memory) {
-            return None;
-        }
         // One load of kind and length together, and one comparison of both: no other kind comes
-        // within `longest` of it.
+        // within `longest` of it. The acquire of `ready` orders it.
         let word = memory.lines().head(self.position).load(Ordering::Relaxed);
         let len = word.wrapping_sub(head_word(Kind::Data, 0));
         let checked = !cfg!(twocan_mutant = "no-bounds-check");

@@ -135,7 +135,7 @@ impl Producer {
 
     /// Copies and publishes a whole message, if there is room for it without padding as far as is
     /// known; otherwise `push` knows more.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push_plain<M: MemoryMut>(&mut self, memory: &M, message: &[u8]) -> Option<u64> {
         let position = self.head;
         let room = self.bound.wrapping_sub(position);
@@ -189,7 +189,7 @@ impl Producer {
 
     /// After a publish, off the message's way: clears the stamp word that the next record of the
     /// same size will need cleared, so that its line is here already when that record comes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn zero_ahead<M: MemoryMut>(&mut self, memory: &M, len: usize) {
         let size = record_size(len) as u64;
         // Behind the record there is always one line more than `bound` says.

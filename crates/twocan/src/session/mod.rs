@@ -180,7 +180,7 @@ impl End {
 
     /// Wakes the peer's receiver if it sleeps (true: it did). The caller has published and made the
     /// full fence.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn wake_receiver(&self, peer: &PeerRegion, woken: &mut Woken) -> bool {
         let mode = woken.sleeper(&peer.header().arm_rx);
         if let Some(mode) = mode {
@@ -195,7 +195,7 @@ impl End {
 
     /// Wakes the peer's sender if it sleeps (true: it did). The caller has acknowledged and made
     /// the full fence.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn wake_sender(&self, peer: &PeerRegion, woken: &mut Woken) -> bool {
         let mode = woken.sleeper(&peer.header().arm_tx);
         if let Some(mode) = mode {

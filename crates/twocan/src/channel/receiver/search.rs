@@ -2,12 +2,14 @@
 //! instead.
 
 use super::super::delivery::Found;
+use super::settle::{FEW, PROMPT};
 use super::{Assembly, Held, Receiver};
 use crate::error::Violation;
 use crate::layout::{FIRST_HEAD, Kind, max_payload};
 use crate::region::PeerRegion;
 use crate::ring::{Consumer, Memory, Peek, Record, reached};
 use crate::session::{Departed, Front, takes_part};
+use crate::spin::Pace;
 use crate::sync::Ordering;
 use crate::until::Gone;
 use crate::{PeerInfo, RecvError, Until};
@@ -21,15 +23,21 @@ pub(super) enum Event {
 }
 
 impl Receiver {
-    /// The short way: a plain message is there, and nothing else is to be said or done than to
-    /// acknowledge the one before. `None` = see what there is, with `find`.
+    /// The short way: a plain message is there, or comes at once as an answer, and nothing else is
+    /// to be said or done than to acknowledge the one before. `take` copies it out. `None` = see
+    /// what there is, with `find`. Waits for an answer for some microseconds if it is `patient`.
     #[inline(always)]
-    pub(super) fn quick(&mut self) -> Option<Record> {
+    pub(super) fn quick<T>(
+        &mut self,
+        patient: bool,
+        take: impl FnOnce(&PeerRegion, &Record) -> T,
+    ) -> Option<T> {
         let owner = &**self.owner;
         if !self.short || owner.is_forked() || owner.news() != self.news {
             return None;
         }
         let front = self.view.inbox.first()?;
+        let region = &*front.region;
         let due = std::mem::take(self.due.position.get_mut());
         if due != 0 {
             // As in `acknowledge`; `short` says that the region in front is the live one's.
@@ -42,17 +50,51 @@ impl Receiver {
                 self.acknowledged(slim);
                 return None;
             }
-            if owner.wake_sender(&front.region, &mut self.woken) {
+            if owner.wake_sender(region, &mut self.woken) {
                 self.order.woke();
             }
         }
-        if owner.own.head() != self.said {
-            return None; // an answer to that is to be waited for
+        let said = owner.own.head();
+        let said_before = self.said;
+        if said == self.said {
+            if !self.ring.ready(region) {
+                return None;
+            }
+        } else {
+            // As in `find`. Nothing is noted before the answer is there: who comes by `find` after
+            // all begins again.
+            if !patient {
+                return None;
+            }
+            if self.prompt < PROMPT {
+                self.spinner.let_go();
+            }
+            let (ring, news, lines) = (&self.ring, self.news, self.lines);
+            let ready = || {
+                region.expect_read(ring.position(), lines);
+                ring.ready(region)
+            };
+            let at_once = ready();
+            let there = at_once || self.spinner.glance(|| ready() || owner.news() != news);
+            if !there || owner.news() != news {
+                return None;
+            }
+            self.said = said;
+            self.pace = Pace::Answer;
+            self.prompt = if at_once { self.prompt.saturating_add(1) } else { 0 };
+            owner.own.expect_write(said, lines);
         }
-        let record = self.ring.plain(&*front.region, self.longest)?;
+        let record = self.ring.plain(region, self.longest)?;
         // SYNC discard
-        let discard = front.region.header().discard.load(Ordering::Acquire);
-        (discard == 0).then_some(record)
+        if region.header().discard.load(Ordering::Acquire) != 0 {
+            return None;
+        }
+        let taken = take(region, &record);
+        if said_before != said {
+            self.lines = record.lines().min(FEW);
+        }
+        self.settle_record(&record);
+        Some(taken)
     }
 
     /// The next message. The way of a plain message that is there, or that comes while we look, is
@@ -137,6 +179,9 @@ impl Receiver {
             return None;
         }
         let region = &self.view.inbox.first()?.region;
+        if !self.ring.ready(&**region) {
+            return None;
+        }
         let record = self.ring.plain(&**region, self.longest)?;
         // SYNC discard
         let discard = region.header().discard.load(Ordering::Acquire);

@@ -17,7 +17,11 @@ use std::sync::Arc;
 const BACKLOG: u32 = 8;
 
 /// So many answers in turn that were there at the first look: they do not wait for the question.
-const PROMPT: u8 = 16;
+pub(super) const PROMPT: u8 = 16;
+
+/// Lines of an answer that are looked for at once. A longer one comes as a stream, which the
+/// processor foresees.
+pub(super) const FEW: u64 = 5;
 
 impl Receiver {
     #[inline]
@@ -47,14 +51,6 @@ impl Receiver {
         assert!(!self.owner.is_forked(), "a delivery does not survive fork");
         if let Some(front) = self.front() {
             front.region.copy_out(record.payload_at + at, to);
-        }
-    }
-
-    /// Copies a record that was found just now.
-    #[inline]
-    pub(super) fn copy_all(&self, record: &Record, to: &mut [u8]) {
-        if let Some(front) = self.front() {
-            front.region.copy_out(record.payload_at, to);
         }
     }
 
@@ -91,7 +87,7 @@ impl Receiver {
     #[inline(always)]
     pub(super) fn settle_record(&mut self, record: &Record) {
         self.ring.advance(record);
-        self.run = self.run.saturating_add(1);
+        self.run = self.run.wrapping_add(1);
         *self.due.position.get_mut() = record.next | 1;
         if cfg!(twocan_mutant = "ack-in-recv") {
             self.ack();
@@ -265,7 +261,7 @@ impl Receiver {
     #[inline]
     pub(super) fn answered(&mut self, at_once: bool) {
         self.prompt = if at_once { self.prompt.saturating_add(1) } else { 0 };
-        self.owner.own.expect_write(self.said);
+        self.owner.own.expect_write(self.said, self.lines);
     }
 
     /// The end of a backlog: its writer is at work on the very line that would be looked at.

@@ -71,16 +71,16 @@ impl Sender {
         Some(self.accepted(position))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(in crate::channel) fn accepted(&mut self, position: u64) -> Seq {
         self.last = position | 1;
         self.last_end = self.ring.head();
-        self.run = self.run.saturating_add(1);
+        self.run = self.run.wrapping_add(1);
         Seq { region: self.owner.own.shape().id, position }
     }
 
     /// After publishing: the fence, and the wake if somebody sleeps.
-    #[inline]
+    #[inline(always)]
     pub(in crate::channel) fn announce(&mut self) {
         if self.order.published() {
             self.slim();
