@@ -136,8 +136,8 @@ impl Receiver {
     /// See [`RecvError`]. A departed peer is reported once, after its last message.
     #[inline]
     pub fn recv(&mut self) -> Result<Message, RecvError> {
-        match self.quick(true, message) {
-            Some(message) => Ok(message),
+        match self.quick(true, |_, record| *record) {
+            Some(record) => Ok(self.message(&record)),
             None => self.recv_slowly(Until::FOREVER),
         }
     }
@@ -165,10 +165,20 @@ impl Receiver {
     /// `TimedOut`, `Cancelled` (`Empty` if `until` is now), and those of [`recv`](Receiver::recv).
     #[inline]
     pub fn recv_until<'c>(&mut self, until: impl Into<Until<'c>>) -> Result<Message, RecvError> {
-        match self.quick(false, message) {
-            Some(message) => Ok(message),
+        match self.quick(false, |_, record| *record) {
+            Some(record) => Ok(self.message(&record)),
             None => self.recv_slowly(until),
         }
+    }
+
+    /// A record as a message of its own. It was settled, but not acknowledged.
+    #[inline(always)]
+    fn message(&self, record: &Record) -> Message {
+        Message::fill(record.len, self.seq(&Found::Record(*record)), |to| {
+            if let Some(front) = self.front() {
+                front.region.copy_out(record.payload_at, to);
+            }
+        })
     }
 
     #[inline(never)]
@@ -338,12 +348,6 @@ impl Receiver {
 
 fn seq(region: &PeerRegion, record: &Record) -> Seq {
     Seq { region: region.shape().id, position: record.position }
-}
-
-/// A record as a message of its own.
-#[inline(always)]
-fn message(region: &PeerRegion, record: &Record) -> Message {
-    Message::fill(record.len, seq(region, record), |to| region.copy_out(record.payload_at, to))
 }
 
 /// A record into a buffer that is used again.

@@ -73,8 +73,8 @@ impl Consumer {
         memory.lines().stamp(self.position).load(PEEK) == stamp(self.position)
     }
 
-    /// The record here, which is `ready`, if it is a whole message of at most `longest` bytes, which
-    /// is no more than fits a record. Anything else is for `peek`.
+    /// The record here, which is `ready`, if it is a whole message of at most `longest` bytes (no
+    /// more than fits a record). Anything else is for `peek`.
     #[inline(always)]
     pub(crate) fn plain<M: Memory>(&self, memory: &M, longest: u32) -> Option<Record> {
         // One load of kind and length together, and one comparison of both: no other kind comes
