@@ -26,6 +26,7 @@ use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
 use loom::thread;
 
 mod ends;
+mod lean;
 
 /// One line before the position wraps to 0.
 const START: u64 = (LINE as u64).wrapping_neg();

@@ -130,7 +130,9 @@ pub(crate) fn tell(news: &AtomicU64, local: &AtomicU32, drain: impl FnOnce()) {
     // published is seen by whoever learns of the session from what the caller does next (WELCOME,
     // or a look at the peer's arms). A lean half makes no fence of its own: it is given one here.
     full_fence();
-    drain();
+    if !cfg!(twocan_mutant = "no-drain") {
+        drain();
+    }
     if !cfg!(any(twocan_mutant = "local-before-news", twocan_mutant = "no-local")) {
         // SYNC local-word: pairs with `read`. The flag (news) first, then the word, then the wake.
         local.fetch_add(1, Ordering::Release);
