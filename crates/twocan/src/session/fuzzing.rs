@@ -3,7 +3,7 @@
 //! about it is broken.
 
 use super::state::State;
-use super::wire::{Hello, SeatRecord, Welcome};
+use super::wire::{Hello, Listed, SeatRecord, Welcome};
 use super::{End, Owner, Wanted, nameless, nameless_newcomer};
 use crate::layout::{LINE, RING_AT};
 use crate::name::{Name, decode_stem};
@@ -29,9 +29,11 @@ fn copy_of(fd: &Fd) -> Shy {
     Shy::new(Fd::make(|| fd.as_fd().try_clone_to_owned()).expect("a descriptor"))
 }
 
-/// A name that is accepted has a file name that is one, and that stands for it again.
+/// A name that is accepted keeps the rules, and has a file name that is one and stands for it
+/// again.
 pub fn names(raw: &str) {
     let Ok(name) = Name::parse(raw) else { return };
+    assert!(name.as_str().chars().all(|c| !c.is_control() && c != '\\'));
     let stem = name.file_stem();
     assert!(!stem.is_empty() && stem.len() <= 200 && !stem.contains('/') && !stem.starts_with('.'));
     let (hash, text) = decode_stem(&stem).expect("our own stem");
@@ -40,16 +42,24 @@ pub fn names(raw: &str) {
     let _ = decode_stem(raw);
 }
 
-/// What is read from a packet is what would be written.
+/// What is read from a packet is what would be written: no byte more or less is the same.
 pub fn packets(bytes: &[u8]) {
+    let longer = [bytes, &[0]].concat();
+    let shorter = &bytes[..bytes.len().saturating_sub(1)];
     if let Ok(record) = SeatRecord::decode(bytes) {
         assert_eq!(SeatRecord::decode(&record.encode()).as_ref(), Ok(&record));
+        assert!(SeatRecord::decode(&longer).is_err() && SeatRecord::decode(shorter).is_err());
     }
     if let Ok(hello) = Hello::decode(bytes) {
         assert_eq!(Hello::decode(&hello.encode()).as_ref(), Ok(&hello));
+        assert!(Hello::decode(&longer).is_err() && Hello::decode(shorter).is_err());
     }
     if let Ok(welcome) = Welcome::decode(bytes) {
         assert_eq!(Welcome::decode(&welcome.encode()).as_ref(), Ok(&welcome));
+        assert!(Welcome::decode(&longer).is_err() && Welcome::decode(shorter).is_err());
+        let generations = |list: &[Listed]| list.iter().map(|l| l.generation).collect::<Vec<_>>();
+        let (outbox, inbox) = (generations(&welcome.outbox), generations(&welcome.inbox));
+        assert!(outbox.is_sorted_by(|a, b| a < b) && inbox.is_sorted_by(|a, b| a < b));
     }
 }
 
@@ -90,6 +100,9 @@ pub fn attach(fd: OwnedFd, id: u64, capacity: u64, start: u64) -> bool {
     let fd = Shy::new(Fd::make(|| Ok::<_, std::io::Error>(fd)).expect("given"));
     let Ok(region) = PeerRegion::map(fd, shape, false) else { return false };
     assert_eq!((region.shape(), region.capacity() as u64), (shape, capacity));
+    let identity = &region.header().identity;
+    let said = [&identity.id, &identity.capacity, &identity.start];
+    assert_eq!(said.map(|word| word.load(Ordering::Relaxed)), [id, capacity, start]);
     // Touches every line: a hole in the mapping would be a signal.
     for at in (0..region.capacity()).step_by(LINE) {
         region.word(at).load(Ordering::Relaxed);
