@@ -34,6 +34,13 @@ pub(super) const TABLE: &[Mutant] = &[
     ),
     row("wake-helpers-once", "wake until all have left", Place::Unit, "without_futex_waitv"),
     row("mark-late", "the mark stands before the look", Place::Unit, "without_futex_waitv"),
+    row(
+        "no-drain",
+        "a half without fences is given one with the news",
+        Place::Loom,
+        "loom_lean_a_half",
+    ),
+    row("no-membarrier", "the same, in every interleaving", Place::Loom, "loom_lean_a_sleeper"),
     // ---- sessions and long messages ----
     row("no-lock", "a name is locked", Place::Unit, "a_lock_keeps_threads_out"),
     row(
