@@ -1,7 +1,7 @@
 //! The wall clock may be set at any time. Nothing here waits by it: a filter kills the process at
 //! the first system call that would.
 
-use crate::jail::{Rule, When, refuse};
+use crate::jail::{Answer, Rule, When, refuse};
 use crate::roles::converse;
 use crate::support::{Child, LONG, say, unique};
 use crate::trust;
@@ -38,7 +38,7 @@ pub fn play(args: &[&str]) -> bool {
 fn by_the_wall_clock() -> Vec<Rule> {
     const ABSOLUTE: u32 = 1;
     let real = libc::CLOCK_REALTIME as u32;
-    let kill = |call, when: &[When]| Rule { call, when: when.to_vec(), errno: None };
+    let kill = |call, when: &[When]| Rule { call, when: when.to_vec(), answer: Answer::Death };
     let given = |argument| When::is_not(argument, 0);
     vec![
         kill(libc::SYS_futex, &[When::has(1, libc::FUTEX_CLOCK_REALTIME as u32), given(3)]),

@@ -31,15 +31,35 @@ impl When {
     }
 }
 
-/// A system call that from now on answers `errno`, or (`None`) kills the process with SIGSYS.
+/// What becomes of a system call that is not let through.
+#[derive(Clone, Copy)]
+pub enum Answer {
+    /// It answers this errno.
+    Errno(i32),
+    /// The process dies of SIGSYS.
+    Death,
+    /// The thread gets the signal SIGSYS, whose handler says what the call answers.
+    Signal,
+}
+
+/// A system call that from now on is answered in this way.
 pub struct Rule {
     pub call: libc::c_long,
     pub when: Vec<When>,
-    pub errno: Option<i32>,
+    pub answer: Answer,
 }
 
 /// Installs a filter for all threads of this process, and for its children. For ever.
 pub fn refuse(rules: &[Rule]) -> io::Result<()> {
+    filter(rules, libc::SECCOMP_FILTER_FLAG_TSYNC)
+}
+
+/// The same for this thread alone, and for those that it starts.
+pub fn refuse_here(rules: &[Rule]) -> io::Result<()> {
+    filter(rules, 0)
+}
+
+fn filter(rules: &[Rule], flags: libc::c_ulong) -> io::Result<()> {
     const NUMBER: u32 = 0;
     const ARGUMENTS: u32 = 16;
     let load = |at| libc::sock_filter {
@@ -72,9 +92,10 @@ pub fn refuse(rules: &[Rule]) -> io::Result<()> {
             program.push(mask(when.mask));
             program.push(skip_if(when.value, !when.wanted, length - 3 * (i as u8 + 1)));
         }
-        program.push(give(match rule.errno {
-            Some(errno) => libc::SECCOMP_RET_ERRNO | errno as u32,
-            None => libc::SECCOMP_RET_KILL_PROCESS,
+        program.push(give(match rule.answer {
+            Answer::Errno(errno) => libc::SECCOMP_RET_ERRNO | errno as u32,
+            Answer::Death => libc::SECCOMP_RET_KILL_PROCESS,
+            Answer::Signal => libc::SECCOMP_RET_TRAP,
         }));
     }
     program.push(give(libc::SECCOMP_RET_ALLOW));
@@ -82,12 +103,14 @@ pub fn refuse(rules: &[Rule]) -> io::Result<()> {
     // SAFETY: a live program of the length given; it changes nothing but what calls answer.
     unsafe {
         ok(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
-        ok(libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            libc::SECCOMP_FILTER_FLAG_TSYNC,
-            &raw const filter,
-        ) as i32)
+        ok(
+            libc::syscall(
+                libc::SYS_seccomp,
+                libc::SECCOMP_SET_MODE_FILTER,
+                flags,
+                &raw const filter,
+            ) as i32,
+        )
     }
 }
 

@@ -19,6 +19,7 @@ mod roles;
 mod clocks;
 mod lives;
 mod refused;
+mod sandbox;
 mod shortage;
 mod spaces;
 mod stops;

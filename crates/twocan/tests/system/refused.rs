@@ -1,6 +1,6 @@
 //! System calls that a kernel, or a sandbox around the program, does not give.
 
-use crate::jail::{Rule, When, refuse};
+use crate::jail::{Answer, Rule, When, refuse};
 use crate::roles::{answer, converse};
 use crate::support::{Child, LONG, TempDir, eventually, say, unique};
 use crate::trust;
@@ -21,7 +21,8 @@ fn rules(what: &str, errno: i32) -> Vec<Rule> {
     const SO_PEERPIDFD: u32 = 77;
     const POPULATE: u32 = 23;
     let tmpfile = (libc::O_TMPFILE & !libc::O_DIRECTORY) as u32;
-    let rule = |call, when: &[When]| Rule { call, when: when.to_vec(), errno: Some(errno) };
+    let answer = Answer::Errno(errno);
+    let rule = |call, when: &[When]| Rule { call, when: when.to_vec(), answer };
     let all = |call| vec![rule(call, &[])];
     match what {
         "membarrier" => all(libc::SYS_membarrier),
