@@ -128,7 +128,12 @@ impl Words {
             futex::wake_all(self.sets());
             return Ok(());
         }
-        futex::add_one_and_wake_all(self.sets())
+        let told = futex::add_one_and_wake_all(self.sets());
+        if cfg!(twocan_mutant = "signal-expires") {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            self.reset();
+        }
+        told
     }
 
     /// Takes the signal: the one winner gets true.

@@ -64,7 +64,8 @@ fn inside(spaces: &str, rest: &[&str]) {
         return say(&format!("skip namespaces are not given ({e})"));
     }
     if spaces.contains('t') {
-        let ahead = "monotonic 1000000 0\nboottime 1000000 0\n";
+        // By different amounts: who mistakes one of the two for the other is found out.
+        let ahead = "monotonic 1000000 0\nboottime 3000000 0\n";
         // SAFETY: no memory.
         let thread = unsafe { libc::gettid() };
         if let Err(e) = std::fs::write(format!("/proc/{thread}/timens_offsets"), ahead) {

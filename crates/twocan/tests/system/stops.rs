@@ -2,12 +2,26 @@
 //! is told of a death, time-outs are kept, and everything goes on when it goes on.
 
 use crate::roles::converse;
-use crate::support::{Child, LONG, unique};
+use crate::support::{Child, LONG, eventually, unique};
 use crate::{jail, setting, trust};
 use std::time::{Duration, Instant};
 use twocan::{Channel, ErrorKind, Event, RecvError, Reset, SendError, Spin, Until, wait_any};
 
 const SHORT: Duration = Duration::from_millis(50);
+
+/// Returns when every thread of the process stands still. The signal alone says nothing: one thread
+/// hears of it and stops the others, which may still take what comes meanwhile.
+fn stop(pid: u32) {
+    jail::signal(pid, libc::SIGSTOP);
+    let stopped = |task: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+    };
+    eventually("it stands still", || {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        tasks.map(Result::unwrap).all(stopped)
+    });
+}
 
 #[test]
 fn a_stopped_end_is_no_dead_end() {
@@ -44,7 +58,7 @@ fn stop_an_end(i: u64, length: Duration) {
         end.send_timeout(1_u32.to_le_bytes(), LONG).unwrap();
     }
     let stopped = Instant::now();
-    jail::signal(child.pid(), libc::SIGSTOP);
+    stop(child.pid());
     if i % 2 == 1 && end.recv_timeout(SHORT).is_ok() {
         // Its answer was faster than the stop.
     }
@@ -101,7 +115,7 @@ fn killed_while_stopped_is_dead() {
     child.expect("open");
     let mut end = Channel::open(&name).unwrap();
     converse(&mut end, 5);
-    jail::signal(child.pid(), libc::SIGSTOP);
+    stop(child.pid());
     assert_eq!(end.recv_timeout(SHORT).unwrap_err(), RecvError::TimedOut);
     child.kill();
     assert_eq!(end.recv_timeout(LONG).unwrap_err(), RecvError::PeerDied);
@@ -114,7 +128,7 @@ fn a_stopped_waiter_of_an_event_takes_its_signal_afterwards() {
     let mut child = Child::start("lives", &["waits", &name]);
     child.expect("waits");
     child.until_asleep();
-    jail::signal(child.pid(), libc::SIGSTOP);
+    stop(child.pid());
     event.set().unwrap();
     std::thread::sleep(SHORT);
     jail::signal(child.pid(), libc::SIGCONT);

@@ -155,7 +155,9 @@ fn outcome(result: rustix::io::Result<()>) -> Outcome {
 /// the clock.
 fn absolute(deadline: Instant) -> Timespec {
     let left = deadline.saturating_duration_since(Instant::now());
-    let now = rustix::time::clock_gettime(ClockId::Monotonic);
+    let other = cfg!(twocan_mutant = "by-another-clock");
+    let clock = if other { ClockId::Boottime } else { ClockId::Monotonic };
+    let now = rustix::time::clock_gettime(clock);
     let nanos = i64::from(left.subsec_nanos()) + now.tv_nsec;
     let secs = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
     Timespec {
