@@ -355,6 +355,30 @@ const TABLE: &[Mutant] = &[
         Place::Test("system"),
         "clocks::no_wait_is",
     ),
+    row(
+        "by-another-clock",
+        "a limit is by the clock that is asked for",
+        Place::Test("system"),
+        "clocks::time_outs_are_kept_in_a_namespace",
+    ),
+    row(
+        "signal-expires",
+        "a signal waits for whoever is stopped",
+        Place::Test("system"),
+        "stops::a_stopped_waiter",
+    ),
+    row(
+        "own-user-only",
+        "who is let in by the option for everyone is let in",
+        Place::Test("system"),
+        "users::everyone_is_let_in",
+    ),
+    row(
+        "refusal-ignored",
+        "a fence that is refused is made up for",
+        Place::Test("system"),
+        "sandbox::a_pair_of_which_one_end_locks_itself_in",
+    ),
 ];
 
 /// The test of `send`, `recv` and acknowledge, led by single steps.
