@@ -3,7 +3,7 @@
 //! about it is broken.
 
 use super::state::State;
-use super::wire::{Hello, Listed, SeatRecord, Welcome};
+use super::wire::{Card, Hello, Listed, MAX_LABEL, MAX_REGIONS, MAX_WIRE, SeatRecord, Welcome};
 use super::{End, Owner, Wanted, nameless, nameless_newcomer};
 use crate::layout::{LINE, RING_AT};
 use crate::name::{Name, decode_stem};
@@ -42,24 +42,37 @@ pub fn names(raw: &str) {
     let _ = decode_stem(raw);
 }
 
-/// What is read from a packet is what would be written: no byte more or less is the same.
+/// What is read from a packet keeps the limits and is what would be written: no byte more or less
+/// is the same.
 pub fn packets(bytes: &[u8]) {
-    let longer = [bytes, &[0]].concat();
-    let shorter = &bytes[..bytes.len().saturating_sub(1)];
+    let exact = |refuses: &dyn Fn(&[u8]) -> bool| {
+        let (longer, shorter) = ([bytes, &[0]].concat(), &bytes[..bytes.len() - 1]);
+        assert!(refuses(&longer) && refuses(shorter));
+    };
+    let kept = |card: &Card, written: &[u8]| {
+        assert!(card.label.len() <= MAX_LABEL && card.nick.len() <= crate::MAX_NICK);
+        assert!(written.len() <= MAX_WIRE);
+    };
     if let Ok(record) = SeatRecord::decode(bytes) {
+        kept(&record.card, &record.encode());
         assert_eq!(SeatRecord::decode(&record.encode()).as_ref(), Ok(&record));
-        assert!(SeatRecord::decode(&longer).is_err() && SeatRecord::decode(shorter).is_err());
+        exact(&|other| SeatRecord::decode(other).is_err());
     }
     if let Ok(hello) = Hello::decode(bytes) {
+        kept(&hello.card, &hello.encode());
         assert_eq!(Hello::decode(&hello.encode()).as_ref(), Ok(&hello));
-        assert!(Hello::decode(&longer).is_err() && Hello::decode(shorter).is_err());
+        exact(&|other| Hello::decode(other).is_err());
     }
     if let Ok(welcome) = Welcome::decode(bytes) {
+        kept(&welcome.card, &welcome.encode());
         assert_eq!(Welcome::decode(&welcome.encode()).as_ref(), Ok(&welcome));
-        assert!(Welcome::decode(&longer).is_err() && Welcome::decode(shorter).is_err());
-        let generations = |list: &[Listed]| list.iter().map(|l| l.generation).collect::<Vec<_>>();
-        let (outbox, inbox) = (generations(&welcome.outbox), generations(&welcome.inbox));
-        assert!(outbox.is_sorted_by(|a, b| a < b) && inbox.is_sorted_by(|a, b| a < b));
+        exact(&|other| Welcome::decode(other).is_err());
+        let (outbox, inbox) = (&welcome.outbox, &welcome.inbox);
+        assert!(outbox.len() <= MAX_REGIONS && inbox.len() < MAX_REGIONS);
+        let rising = |list: &[Listed]| list.is_sorted_by(|a, b| a.generation < b.generation);
+        assert!(rising(outbox) && rising(inbox));
+        let heir = |l: &Listed| 0 < l.generation && l.generation < welcome.generation;
+        assert!(inbox.iter().all(heir) && outbox.iter().all(|l| l.generation > 0));
     }
 }
 
