@@ -448,3 +448,31 @@ fn an_idle_ring_can_be_filled_to_its_last_line_but_one() {
         assert_eq!(sent.count(), 4096 / LINE - 1);
     }
 }
+
+#[test]
+fn a_ring_that_goes_on_for_ever_is_looked_at_for_a_while() {
+    let heap = Heap::new(4096, 0, |_| 0);
+    let put = |position: u64| {
+        let at = (position & 4095) as usize;
+        heap.word(at + 8).store(head_word(Kind::Data, 8), Relaxed);
+        heap.word(at).store(stamp(position), Relaxed);
+    };
+    put(0);
+    let passed = std::cell::Cell::new(0);
+    // Its writer keeps in step: behind each record that is passed over stands another.
+    let void = |record: &Record| {
+        put(record.next);
+        passed.set(passed.get() + 1);
+        passed.get() < 100_000
+    };
+    let mut ring = Consumer::new(0, 4096);
+    assert!(ring.pass_over(&heap, void), "whoever asks again has a limit of time");
+    assert_eq!(passed.get(), ring.lines() + 1);
+    // An honest one comes to its end.
+    let mut ring = Consumer::new(0, 4096);
+    let heap = Heap::new(4096, 0, |_| 0);
+    heap.word(8).store(head_word(Kind::Data, 8), Relaxed);
+    heap.word(0).store(stamp(0), Relaxed);
+    assert!(!ring.pass_over(&heap, |_| true) && ring.position() == 64);
+    assert!(Consumer::new(0, 4096).pass_over(&heap, |_| false));
+}

@@ -180,6 +180,21 @@ pub fn next_descriptor() -> u64 {
     }
 }
 
+/// Descriptors for ever, until those that there are have no free number among them.
+pub fn fill_gaps() {
+    let highest = || {
+        let numbers = std::fs::read_dir("/proc/self/fd").unwrap();
+        let number = |entry: io::Result<std::fs::DirEntry>| {
+            entry.unwrap().file_name().to_str().unwrap().parse::<u64>().unwrap()
+        };
+        numbers.map(number).max().unwrap()
+    };
+    while next_descriptor() < highest() {
+        // SAFETY: a descriptor that is nobody's.
+        assert!(unsafe { libc::dup(0) } >= 0, "no descriptor is left");
+    }
+}
+
 /// A number from `/proc/self/status`, such as `VmSize` or `Threads` (kibibytes, or pieces).
 pub fn status(field: &str) -> u64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap();

@@ -17,6 +17,7 @@ mod jail;
 mod roles;
 
 mod clocks;
+mod crowds;
 mod lives;
 mod refused;
 mod sandbox;

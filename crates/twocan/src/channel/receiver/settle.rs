@@ -6,7 +6,7 @@ use super::Receiver;
 use crate::Until;
 use crate::layout::{END_FINISHED, END_REASON, Kind};
 use crate::park::{self, Woken};
-use crate::ring::{Consumer, Memory, Peek, Record, reached};
+use crate::ring::{Consumer, Memory, Record, reached};
 use crate::session::{Front, Half, Owner, takes_part};
 use crate::spin::Pace;
 use crate::sync::Ordering;
@@ -206,18 +206,8 @@ impl Receiver {
                 let discarded = discard != 0 && !reached(record.position, discard & !1);
                 discarded || record.kind == Kind::Pad
             };
-            // No honest ring holds more records than lines; a hostile one may go on for ever, and
-            // this look has no limit of time. The call that follows has.
-            let mut passed = 0;
-            loop {
-                match ring.peek(&*front.region) {
-                    Peek::Record(record) if void(&record) && passed < ring.lines() => {
-                        ring.advance(&record);
-                        passed += 1;
-                    }
-                    Peek::Empty => break,
-                    _ => return true,
-                }
+            if ring.pass_over(&*front.region, void) {
+                return true;
             }
             if front.gone.is_some() {
                 if front.met.is_some() {
