@@ -379,6 +379,18 @@ const TABLE: &[Mutant] = &[
         Place::Test("system"),
         "sandbox::a_pair_of_which_one_end_locks_itself_in",
     ),
+    row(
+        "deaf-is-quiet",
+        "a doorbell that cannot be heard is replaced by its word",
+        Place::Test("system"),
+        "crowds::a_wait_on_many_ends_needs_no_descriptors",
+    ),
+    row(
+        "endless-look",
+        "a look has an end whatever the ring's writer does",
+        Place::Unit,
+        "a_ring_that_goes_on_for_ever",
+    ),
 ];
 
 /// The test of `send`, `recv` and acknowledge, led by single steps.
