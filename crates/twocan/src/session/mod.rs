@@ -499,6 +499,7 @@ impl Drop for Owner {
 
 /// Both ends in this process, without a name.
 pub(crate) fn pair(wanted: &Wanted) -> Result<(Arc<Owner>, Arc<Owner>)> {
+    let _first = Watcher::of_this_process()?;
     let (a, b) = Connection::pair().map_err(|e| Error::from_os("cannot make a pair of ends", e))?;
     let first = nameless(wanted, a, None)?;
     let second = nameless_newcomer(wanted, b, false)?;
@@ -515,6 +516,7 @@ pub(crate) fn pair(wanted: &Wanted) -> Result<(Arc<Owner>, Arc<Owner>)> {
 
 /// One end here; the connection for the other.
 pub(crate) fn invite(wanted: &Wanted) -> Result<(Arc<Owner>, Connection)> {
+    let _first = Watcher::of_this_process()?;
     let (a, b) = Connection::pair().map_err(|e| Error::from_os("cannot make an invitation", e))?;
     Ok((nameless(wanted, a, None)?, b))
 }

@@ -27,7 +27,6 @@ use std::time::{Duration, Instant, SystemTime};
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
 /// Pauses between two tries to get a seat.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
-
 /// How often an end tries, some milliseconds apart, to make the files of its seat again.
 const REBIND_TRIES: u32 = 50;
 
@@ -311,6 +310,7 @@ impl From<Error> for Refused {
 /// Opens a channel; with `until`, waits for a seat that long.
 pub(crate) fn open(wanted: &Wanted, name: &str, until: Option<Until<'_>>) -> Result<Arc<Owner>> {
     let name = Name::parse_with(name, wanted.scope, &wanted.sharing)?;
+    let _first = super::watcher::Watcher::of_this_process()?;
     let (own, card) = wanted.make()?;
     let patience = Instant::now() + REFUSAL_PATIENCE;
     let mut pause = PAUSES.0;

@@ -50,6 +50,9 @@ fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Watcher {
+    /// Whoever opens an end asks for it before anything else. A process that dies gives back its
+    /// descriptors from the highest number down, and that of the watched names takes it
+    /// milliseconds: opened first, it comes behind the sockets by which others notice the death.
     pub(super) fn of_this_process() -> Result<Arc<Watcher>> {
         let mut current = unpoisoned(&CURRENT);
         if let Some(watcher) = current.as_ref().filter(|w| w.fork == fork::generation()) {
