@@ -98,6 +98,12 @@ pub fn handshake(hello: bool, fewer: usize, more: usize, bytes: &[u8]) {
         end.step();
     }
     let attached = end.peer().is_some();
+    // Not one descriptor more or less than the packet speaks of.
+    let due = match hello {
+        true => Hello::decode(bytes).map(|hello| 3 + usize::from(hello.own_pidfd)),
+        false => Welcome::decode(bytes).map(|w| 2 + w.outbox.len() + w.inbox.len()),
+    };
+    assert!(!attached || due == Ok(fds.len()), "{} descriptors", fds.len());
     let mut can = Channel::from_owner(end, Spin::Never);
     let received = can.try_recv();
     match attached {

@@ -458,6 +458,35 @@ fn the_seat_of_another_users_killed_end_is_left_to_its_owner() {
     }
 }
 
+/// Where all users may write, only the owner of a file may remove it, or Mallory removes Alice's
+/// names; and the directory itself is nobody's who could undo that.
+#[test]
+fn the_directory_of_all_is_roots_and_lets_nobody_remove_what_is_anothers() {
+    let Some(stage) = Stage::new() else { return };
+    let machine = stage.machine();
+    let refused = |owner: u32, mode: u32| {
+        chown(&machine, Some(owner), None).unwrap();
+        std::fs::set_permissions(&machine, Permissions::from_mode(mode)).unwrap();
+        for with in ["me", "all"] {
+            for line in stage.tries(&stage.dir.0, ALICE, with) {
+                let named = line.contains(machine.to_str().unwrap());
+                assert!(
+                    named && line.contains(" ForeignOwner "),
+                    "owner {owner}, mode {mode:o}: {line}"
+                );
+            }
+        }
+    };
+    for mode in [0o777, 0o775, 0o757] {
+        refused(0, mode);
+    }
+    for mode in [0o1777, 0o755] {
+        refused(MALLORY, mode);
+    }
+    assert_eq!(std::fs::read_dir(&machine).unwrap().count(), 0, "nothing was made there");
+    trust("open-directory", "a shared directory that others may change: refused by its path");
+}
+
 #[test]
 fn a_directory_occupied_beforehand_is_refused() {
     if !am_root() {
