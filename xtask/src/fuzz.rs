@@ -3,11 +3,13 @@
 //! The targets stand in `fuzz/`, a workspace of its own, since they need a C++ compiler (libFuzzer)
 //! and flags that are not for everybody: AddressSanitizer, counters at every branch, and
 //! `--cfg fuzzing`, which opens the library's doorway. Plain cargo is enough to give them; on the
-//! stable compiler `RUSTC_BOOTSTRAP` allows the sanitizer. What was found worth keeping stands in
-//! `fuzz/corpus/TARGET`, and every run begins with it.
+//! stable compiler `RUSTC_BOOTSTRAP` allows the sanitizer. Where the compiler comes without it, or
+//! there is none for C++, the command says so and ends well; nothing has been shown then. What was
+//! found worth keeping stands in `fuzz/corpus/TARGET`, and every run begins with it.
 
 use crate::files::{root, target};
 use crate::run::words;
+use crate::sanitizer::{self, SYSTEM};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -20,7 +22,6 @@ const TARGETS: [(&str, &str); 5] = [
     ("messages", "bytes of a chat at the conversation"),
 ];
 
-const SYSTEM: &str = "x86_64-unknown-linux-gnu";
 /// One input may take so long, in seconds: longer is a hang.
 const INPUT_TIME_MAX: u32 = 20;
 /// Resident memory of a target at most, in MiB.
@@ -69,12 +70,16 @@ pub(crate) fn parse(words: &[&str]) -> Result<Wish, String> {
 
 /// Runs the targets one after the other; an error names the input that one fell over.
 pub(crate) fn fuzz(wish: &Wish) -> Result<(), String> {
+    let wished = |name: &str| wish.target.as_ref().is_none_or(|target| target == name);
+    if let Some(why) = sanitizer::missing("asan").or_else(sanitizer::missing_cpp) {
+        for (name, _) in TARGETS.into_iter().filter(|(name, _)| wished(name)) {
+            println!("trust: fuzz-{name}: skipped: {why}");
+        }
+        return Ok(());
+    }
     build()?;
     let mut failed = Vec::new();
-    for (name, what) in TARGETS {
-        if wish.target.as_ref().is_some_and(|target| target != name) {
-            continue;
-        }
+    for (name, what) in TARGETS.into_iter().filter(|(name, _)| wished(name)) {
         println!("\n==== fuzz {name}: {what} ====");
         match run(name, wish) {
             Ok(runs) => println!(
@@ -102,10 +107,7 @@ fn build() -> Result<(), String> {
     command.env("CARGO_TARGET_DIR", folder());
     match command.status() {
         Ok(status) if status.success() => Ok(()),
-        Ok(_) => Err(format!(
-            "the fuzz targets do not build: {}. They need Linux on x86-64 and a C++ compiler (c++)",
-            words(&command)
-        )),
+        Ok(_) => Err(format!("the fuzz targets do not build: {}", words(&command))),
         Err(e) => Err(format!("cannot start {}: {e}", words(&command))),
     }
 }

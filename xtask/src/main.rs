@@ -10,6 +10,7 @@ mod fuzz;
 mod generate;
 mod mutants;
 mod run;
+mod sanitizer;
 mod tidy;
 mod trust;
 mod tsan;

@@ -1,7 +1,8 @@
 //! `cargo xtask tsan`: the tests that run in one process, under ThreadSanitizer.
 //!
-//! It needs a nightly toolchain with the sources of the standard library, because that has to be
-//! instrumented too: `rustup component add rust-src --toolchain nightly`. Where it is missing the
+//! It needs the sources of the standard library, because that has to be instrumented too: without
+//! it every `join` looks like a race. The toolchain in use will do (`rustup component add
+//! rust-src`; `RUSTC_BOOTSTRAP` allows the rest), or a nightly one. Where neither has them the
 //! command says so and ends well; nothing has been shown then.
 //!
 //! ThreadSanitizer knows neither fences nor assembly, and tells memory by its address. So with
@@ -12,6 +13,8 @@
 
 use crate::files::{root, target};
 use crate::run::{Ended, finish_within, words};
+use crate::sanitizer::{self, SYSTEM};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -27,26 +30,31 @@ const TESTS: &[(&[&str], &[&str])] = &[
 /// All tests of one place.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 
-const TRIPLE: &str = "x86_64-unknown-linux-gnu";
-
 /// Runs them; an error for any report or failure.
 pub(crate) fn tsan() -> Result<(), String> {
-    if let Some(why) = missing() {
-        println!("skipped: {why}");
-        return Ok(());
-    }
+    let found = match sanitizer::missing("tsan") {
+        Some(why) => Err(why),
+        None => toolchain(),
+    };
+    let toolchain = match found {
+        Ok(toolchain) => toolchain,
+        Err(why) => {
+            println!("trust: threads: skipped: {why}");
+            return Ok(());
+        }
+    };
     let folder = target().join("tsan");
     std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     let mut tests = 0;
     for (place, limits) in TESTS {
         let name = place.last().map_or("lib", |word| word.trim_start_matches('-'));
         let log = folder.join(format!("{name}.log"));
-        let mut build = command(place, &["--no-run"]);
+        let mut build = command(&toolchain, place, &["--no-run"]);
         match finish_within(&mut build, &log, 4 * LIMIT)? {
             Ended::Well => {}
             ended => return Err(format!("{ended:?}: {}; see {}", words(&build), log.display())),
         }
-        let mut run = command(place, &[&["--"], *limits].concat());
+        let mut run = command(&toolchain, place, &[&["--"], *limits].concat());
         let ended = finish_within(&mut run, &log, LIMIT)?;
         let text = std::fs::read(&log).map_err(|e| e.to_string())?;
         let text = String::from_utf8_lossy(&text);
@@ -63,14 +71,33 @@ pub(crate) fn tsan() -> Result<(), String> {
     Ok(())
 }
 
-/// Through rustup's own cargo: the one that runs this is tied to its toolchain.
-fn command(place: &[&str], more: &[&str]) -> Command {
-    let mut command = Command::new("cargo");
-    command.args(["+nightly", "test", "-Zbuild-std", "--target", TRIPLE, "-p", "twocan"]);
+/// Which cargo builds, and the words that choose it.
+#[derive(Debug, PartialEq, Eq)]
+enum Toolchain {
+    /// The one that runs this.
+    Own,
+    Nightly,
+}
+
+fn command(toolchain: &Toolchain, place: &[&str], more: &[&str]) -> Command {
+    let mut command = match toolchain {
+        Toolchain::Own => {
+            let mut own = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+            own.env("RUSTC_BOOTSTRAP", "1");
+            own
+        }
+        Toolchain::Nightly => {
+            // Through rustup's own cargo: the one that runs this is tied to its toolchain.
+            let mut rustups = Command::new("cargo");
+            rustups.arg("+nightly");
+            for inherited in ["RUSTC", "RUSTDOC", "CARGO", "RUSTUP_TOOLCHAIN"] {
+                rustups.env_remove(inherited);
+            }
+            rustups
+        }
+    };
+    command.args(["test", "-Zbuild-std", "--target", SYSTEM, "-p", "twocan"]);
     command.args(place).args(more).current_dir(root()).stdin(Stdio::null());
-    for inherited in ["RUSTC", "RUSTDOC", "CARGO", "RUSTUP_TOOLCHAIN"] {
-        command.env_remove(inherited);
-    }
     command.env("CARGO_TARGET_DIR", target().join("tsan"));
     command.env("RUSTFLAGS", "-Zsanitizer=thread --cfg twocan_tsan");
     // A process that had any report ends with 66.
@@ -78,22 +105,29 @@ fn command(place: &[&str], more: &[&str]) -> Command {
     command
 }
 
-/// What is not there, and how to get it.
-fn missing() -> Option<String> {
-    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-        return Some("only for Linux on x86-64".to_owned());
+/// One that has the sources of the standard library; or what is not there, and how to get it.
+fn toolchain() -> Result<Toolchain, String> {
+    let own = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    if has_sources(Command::new(own).args(["--print", "sysroot"])) {
+        return Ok(Toolchain::Own);
     }
-    let mut ask = Command::new("rustup");
-    let sysroot = match ask.args(["run", "nightly", "rustc", "--print", "sysroot"]).output() {
-        Ok(out) if out.status.success() => String::from_utf8_lossy(&out.stdout).trim().to_owned(),
-        _ => return Some("no nightly toolchain: `rustup toolchain install nightly`".to_owned()),
-    };
-    let sources = std::path::Path::new(&sysroot).join("lib/rustlib/src/rust/library/std");
-    if !sources.is_dir() {
-        let cure = "`rustup component add rust-src --toolchain nightly`";
-        return Some(format!("no sources of the standard library: {cure}"));
+    if has_sources(Command::new("rustup").args(["run", "nightly", "rustc", "--print", "sysroot"])) {
+        return Ok(Toolchain::Nightly);
     }
-    None
+    let cure = "`rustup component add rust-src`";
+    Err(format!("no sources of the standard library, in this toolchain or a nightly one: {cure}"))
+}
+
+fn has_sources(ask: &mut Command) -> bool {
+    ask.stdin(Stdio::null()).stderr(Stdio::null());
+    ask.output().is_ok_and(|said| {
+        let sysroot = String::from_utf8_lossy(&said.stdout).trim().to_owned();
+        said.status.success() && has_sources_at(Path::new(&sysroot))
+    })
+}
+
+fn has_sources_at(sysroot: &Path) -> bool {
+    sysroot.join("lib/rustlib/src/rust/library/std").is_dir()
 }
 
 /// "test result: ok. 81 passed; .."

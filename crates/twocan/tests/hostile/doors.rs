@@ -174,7 +174,11 @@ impl Knock {
                 self.shape(1, plan.capacity);
             }
             None => {
-                println!("skipped: this system cannot make such memory; a pipe instead");
+                let welcome = self.card.kind == WELCOME;
+                let row = if welcome { "hostile-welcome" } else { "hostile-handshake" };
+                println!(
+                    "trust: {row}: skipped: memory that this system cannot make; a pipe instead"
+                );
                 self.instead = Some(pipe());
             }
         }

@@ -38,7 +38,10 @@ fn as_many_as_fit(wanted: u64) -> u64 {
     let fit = limits.rlim_cur.saturating_sub(1000) / DESCRIPTORS_EACH;
     if fit < wanted {
         let most = limits.rlim_cur;
-        println!("{fit} channels and not {wanted}: this user may have {most} descriptors only");
+        println!(
+            "trust: scale: skipped: {fit} channels and not {wanted}: this user may have {most} \
+             descriptors only"
+        );
     }
     wanted.min(fit)
 }

@@ -28,12 +28,12 @@ fn choice(default: usize) -> Choice {
     Choice { most, seed }
 }
 
-fn may_trace(zygote: &Zygote) -> bool {
+fn may_trace(zygote: &Zygote, row: &str) -> bool {
     let mut idle = Victim::start(zygote, &["idles"]);
     idle.until_ready();
     let allowed = trace::allowed(idle.pid);
     if let Err(why) = &allowed {
-        say(&format!("skipped: this process may not trace another ({why})"));
+        say(&format!("trust: {row}: skipped: this process may not trace another ({why})"));
     }
     allowed.is_ok()
 }
@@ -50,11 +50,11 @@ fn stay_on(lane: usize) {
 
 type Window = (&'static str, fn(&Zygote, &str, Choice) -> Tally);
 
-/// Several windows at a time.
-fn through(windows: &[Window], choice: Choice) -> Option<Tally> {
+/// Several windows at a time. `None` = it cannot be tried here.
+fn through(row: &str, windows: &[Window], choice: Choice) -> Option<Tally> {
     let dir = std::env::var_os("TWOCAN_DIR").expect("set by the test");
     let zygote = || Zygote::start(dir.as_ref());
-    if !may_trace(&zygote()) {
+    if !may_trace(&zygote(), row) {
         return None;
     }
     stage::count_stalls();
@@ -103,7 +103,7 @@ pub fn of_messages() {
         ("a long one", messages::sends),
     ];
     let choice = choice(15);
-    let Some(all) = through(&windows, choice) else { return };
+    let Some(all) = through("kill-steps", &windows, choice) else { return };
     let Tally { windows, points, steps, slowest, again, .. } = all;
     say(&format!(
         "trust: kill-steps: {points} points of {steps} in {windows} windows of send, recv and \
@@ -121,7 +121,7 @@ pub fn of_sessions() {
         ("open", sessions::opens),
     ];
     let choice = choice(16);
-    let Some(all) = through(&windows, choice) else { return };
+    let Some(all) = through("kill-steps-open", &windows, choice) else { return };
     let Tally { windows, points, steps, slowest, again, .. } = all;
     say(&format!(
         "trust: kill-steps-open: {points} points of {steps} in {windows} windows of open, \
@@ -139,7 +139,7 @@ pub fn of_signals() {
         ("set, manual", signals::sets),
     ];
     let choice = choice(60);
-    let Some(all) = through(&windows, choice) else { return };
+    let Some(all) = through("kill-steps-events", &windows, choice) else { return };
     let Tally { windows, points, steps, .. } = all;
     say(&format!(
         "trust: kill-steps-events: {points} points of {steps} in {windows} windows of set, wait \

@@ -41,6 +41,31 @@ fn trust(row: &str, figure: impl std::fmt::Display) {
     println!("trust: {row}: {figure}");
 }
 
+/// A story, or a part of it, that cannot be told on this machine.
+fn skipped(row: &str, why: &str) {
+    println!("trust: {row}: skipped: {why}");
+}
+
+/// Hears a child out that says "done" at its end, or "skip" and why. True = done.
+fn is_played(row: &str, mut child: support::Child) -> bool {
+    loop {
+        match child.hear().as_str() {
+            "done" => {
+                child.finish();
+                return true;
+            }
+            "" => panic!("{row}: the child died"),
+            line => match line.strip_prefix("skip ") {
+                Some(why) => {
+                    skipped(row, why);
+                    return false;
+                }
+                None => println!("{line}"),
+            },
+        }
+    }
+}
+
 /// A number from the environment.
 fn setting(name: &str, otherwise: u64) -> u64 {
     let Ok(text) = std::env::var(name) else { return otherwise };

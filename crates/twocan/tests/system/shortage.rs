@@ -3,7 +3,7 @@
 
 use crate::roles::{BRIEF, everything, report};
 use crate::support::{Child, LONG, TempDir, am_root, eventually, listen, say, stay, unique};
-use crate::{jail, trust};
+use crate::{is_played, jail, skipped, trust};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::time::Duration;
@@ -195,25 +195,14 @@ fn no_room(name: &str) {
 
 // ---- the disk ----
 
-/// Plays a role that mounts something; says why if it cannot.
-fn mounted(role: &str, path: &str, change: impl FnOnce(&mut std::process::Command)) -> bool {
-    let mut child = Child::start_with("shortage", &[role, path], change);
-    loop {
-        match child.hear().as_str() {
-            "done" => {
-                child.finish();
-                return true;
-            }
-            "" => panic!("{role}: the child died"),
-            line => match line.strip_prefix("skip ") {
-                Some(why) => {
-                    eprintln!("skipped: {why}");
-                    return false;
-                }
-                None => println!("{line}"),
-            },
-        }
-    }
+/// Plays a role that mounts something, for a row; says why if it cannot.
+fn mounted(
+    row: &str,
+    role: &str,
+    path: &str,
+    change: impl FnOnce(&mut std::process::Command),
+) -> bool {
+    is_played(row, Child::start_with("shortage", &[role, path], change))
 }
 
 fn memory_at(path: &str, options: &str) -> bool {
@@ -234,7 +223,7 @@ fn a_disk_that_is_full_to_the_last_page() {
     let dir = TempDir::new("pages");
     let path = dir.0.join("names");
     let path = path.to_str().unwrap().to_owned();
-    if mounted("full", &path, |c| {
+    if mounted("full-disk", "full", &path, |c| {
         c.env("TWOCAN_DIR", &path);
     }) {
         trust("full-disk", "1 MiB with 0 to 12 pages free: errors, no SIGBUS, nothing left");
@@ -302,7 +291,7 @@ fn a_disk_without_room_for_one_more_file() {
     let dir = TempDir::new("inodes");
     let path = dir.0.join("names");
     let path = path.to_str().unwrap().to_owned();
-    if mounted("no more files", &path, |c| {
+    if mounted("no-inodes", "no more files", &path, |c| {
         c.env("TWOCAN_DIR", &path);
     }) {
         trust("no-inodes", "a disk for 2 to 9 files: errors, nothing left");
@@ -332,7 +321,7 @@ fn a_read_only_directory_is_an_error_that_names_it() {
     let dir = TempDir::new("fixed");
     let path = dir.0.join("names");
     let path = path.to_str().unwrap().to_owned();
-    if mounted("read-only", &path, |c| {
+    if mounted("read-only", "read-only", &path, |c| {
         c.env("TWOCAN_DIR", &path);
     }) {
         trust("read-only", "errors that name the directory; a live pair goes on");
@@ -381,7 +370,7 @@ fn read_only(path: &str) {
 #[test]
 fn a_directory_without_the_right_to_write_names_itself() {
     if !am_root() {
-        return eprintln!("skipped: only root can act as another user");
+        return skipped("read-only", "only root can act as another user");
     }
     let dir = TempDir::new("mine");
     std::fs::set_permissions(&dir.0, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -409,7 +398,7 @@ fn a_directory_without_the_right_to_write_names_itself() {
 
 #[test]
 fn without_shared_memory_names_live_in_tmp() {
-    if mounted("nothing but", "/tmp", |c| {
+    if mounted("no-dev-shm", "nothing but", "/tmp", |c| {
         c.env_remove("TWOCAN_DIR");
     }) {
         trust("no-dev-shm", "names in /tmp, everything works");

@@ -3,7 +3,7 @@
 
 use crate::roles::converse;
 use crate::support::{Child, LONG, say, stay, unique};
-use crate::trust;
+use crate::{skipped, trust};
 use twocan::{Channel, ErrorKind, Event, MemoryMap, RecvError, Reset};
 
 pub fn play(args: &[&str]) -> bool {
@@ -34,14 +34,14 @@ pub fn play(args: &[&str]) -> bool {
 }
 
 /// What a child in a namespace says first, or `None` and why there is no such namespace.
-fn begin(spaces: &str, role: &[&str]) -> Option<(Child, String)> {
+fn begin(row: &str, spaces: &str, role: &[&str]) -> Option<(Child, String)> {
     let mut all = vec![spaces];
     all.extend(role);
     let mut child = Child::start("inside", &all);
     let said = child.hear();
     match said.strip_prefix("skip ") {
         Some(why) => {
-            eprintln!("skipped: {why}");
+            skipped(row, why);
             None
         }
         None => Some((child, said)),
@@ -49,9 +49,9 @@ fn begin(spaces: &str, role: &[&str]) -> Option<(Child, String)> {
 }
 
 /// Ends in namespaces of their own and here, in both orders; who is killed is missed.
-fn talk_across(spaces: &str) -> bool {
+fn talk_across(row: &str, spaces: &str) -> bool {
     let name = unique("spaces");
-    let Some((echo, said)) = begin(spaces, &["echo", &name]) else { return false };
+    let Some((echo, said)) = begin(row, spaces, &["echo", &name]) else { return false };
     assert_eq!(said, "open");
     // One here and one there.
     let mut end = Channel::open(&name).unwrap();
@@ -59,7 +59,9 @@ fn talk_across(spaces: &str) -> bool {
     assert!(end.peer().unwrap().pid().is_some(), "whoever is further in is seen from outside");
     drop(end);
     // Each in its own.
-    let Some((mut asks, said)) = begin(spaces, &["spaces", "asks", &name]) else { return false };
+    let Some((mut asks, said)) = begin(row, spaces, &["spaces", "asks", &name]) else {
+        return false;
+    };
     // SAFETY: no memory.
     let me = unsafe { libc::geteuid() };
     if spaces.contains('p') {
@@ -81,28 +83,33 @@ fn talk_across(spaces: &str) -> bool {
 
 #[test]
 fn two_pid_namespaces_share_the_directory() {
-    if talk_across("p") && objects_across("p") {
-        trust("pid-namespaces", "pairs, maps and events across; who is killed is missed");
+    let row = "pid-namespaces";
+    if talk_across(row, "p") && objects_across(row, "p") {
+        trust(row, "pairs, maps and events across; who is killed is missed");
     }
 }
 
 #[test]
 fn two_network_namespaces_share_the_directory() {
-    if talk_across("n") && talk_across("pn") && objects_across("n") {
-        trust("net-namespaces", "pairs, maps and events across; who is killed is missed");
+    let row = "net-namespaces";
+    if talk_across(row, "n") && talk_across(row, "pn") && objects_across(row, "n") {
+        trust(row, "pairs, maps and events across; who is killed is missed");
     }
 }
 
 #[test]
 fn clocks_of_two_namespaces_differ_by_days() {
-    if talk_across("t") && objects_across("t") {
-        trust("time-namespaces", "clocks 11 days apart: pairs, maps and events across");
+    let row = "time-namespaces";
+    if talk_across(row, "t") && objects_across(row, "t") {
+        trust(row, "clocks 11 days apart: pairs, maps and events across");
     }
 }
 
-fn objects_across(spaces: &str) -> bool {
+fn objects_across(row: &str, spaces: &str) -> bool {
     let name = unique("object");
-    let Some((mut holder, said)) = begin(spaces, &["spaces", "holds", &name]) else { return false };
+    let Some((mut holder, said)) = begin(row, spaces, &["spaces", "holds", &name]) else {
+        return false;
+    };
     assert_eq!(said, "held");
     let map = MemoryMap::open_existing(&name).unwrap();
     assert_eq!(map.view().unwrap().read::<[u8; 6]>(0).unwrap(), *b"inside");

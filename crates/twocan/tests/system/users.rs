@@ -3,7 +3,7 @@
 
 use crate::roles::{again, converse, leave_with_the_input};
 use crate::support::{Child, TempDir, am_root, say, stay, unique};
-use crate::{jail, trust};
+use crate::{is_played, jail, skipped, trust};
 use std::fmt::Write;
 use std::fs::Permissions;
 use std::io;
@@ -204,16 +204,17 @@ struct Stage {
 }
 
 impl Stage {
-    /// A machine's shared directory, and one of Alice's own. `None` = not possible here.
-    fn new() -> Option<Stage> {
+    /// A machine's shared directory, and one of Alice's own, for a row. `None` = not possible here.
+    fn new(row: &str) -> Option<Stage> {
         if !am_root() {
-            eprintln!("skipped: only root can act as several users");
+            skipped(row, "only root can act as several users");
             return None;
         }
         let exe = std::env::current_exe().unwrap();
         let closed = |p: &&Path| !std::fs::metadata(p).is_ok_and(|m| m.mode() & 0o005 == 0o005);
         if let Some(part) = exe.ancestors().find(closed) {
-            eprintln!("skipped: other users cannot run {} ({})", exe.display(), part.display());
+            let (exe, part) = (exe.display(), part.display());
+            skipped(row, &format!("other users cannot run {exe} ({part})"));
             return None;
         }
         let dir = TempDir::new("users");
@@ -288,7 +289,7 @@ fn all_refused(said: &[String], dir: &Path) {
 
 #[test]
 fn a_users_own_directory_is_closed_to_others() {
-    let Some(stage) = Stage::new() else { return };
+    let Some(stage) = Stage::new("private-directory") else { return };
     let own = stage.dir.0.join("alice");
     let mut child = Child::start_with("echo", &[&stage.name], |c| {
         c.env("TWOCAN_DIR", &own).uid(ALICE).gid(ALICE);
@@ -303,7 +304,7 @@ fn a_users_own_directory_is_closed_to_others() {
 
 #[test]
 fn in_the_shared_directory_each_users_objects_are_their_own() {
-    let Some(stage) = Stage::new() else { return };
+    let Some(stage) = Stage::new("shared-directory") else { return };
     let mut alice = stage.start(ALICE, &["holds", &stage.name, "me"]);
     alice.expect("held");
     for with in ["me", "all"] {
@@ -321,7 +322,7 @@ fn in_the_shared_directory_each_users_objects_are_their_own() {
 
 #[test]
 fn what_mallory_holds_is_not_taken_for_alices() {
-    let Some(stage) = Stage::new() else { return };
+    let Some(stage) = Stage::new("squatting") else { return };
     for with in ["me", "all"] {
         let mut mallory = stage.start(MALLORY, &["holds", &stage.name, with]);
         mallory.expect("held");
@@ -333,7 +334,7 @@ fn what_mallory_holds_is_not_taken_for_alices() {
 
 #[test]
 fn things_in_the_way_are_refused_by_their_path() {
-    let Some(stage) = Stage::new() else { return };
+    let Some(stage) = Stage::new("in-the-way") else { return };
     let machine = stage.machine();
     drop(stage.tries(&stage.dir.0, ALICE, "me")); // the lock is Alice's
     let hash = fnv1a(stage.name.as_bytes());
@@ -370,7 +371,7 @@ fn things_in_the_way_are_refused_by_their_path() {
 
 #[test]
 fn a_foreign_lock_file_is_named() {
-    let Some(stage) = Stage::new() else { return };
+    let Some(stage) = Stage::new("in-the-way") else { return };
     let lock = stage.machine().join(".lock");
     for kind in ["link", "file", "directory", "socket"] {
         let mut mallory = stage.start(MALLORY, &["puts", kind, lock.to_str().unwrap()]);
@@ -394,9 +395,9 @@ fn fnv1a(bytes: &[u8]) -> u128 {
 
 #[test]
 fn a_group_is_let_in_and_nobody_else() {
-    let Some(stage) = Stage::new() else { return };
+    let Some(stage) = Stage::new("group") else { return };
     if group_id() == ALICE {
-        return eprintln!("skipped: there is no group {GROUP}");
+        return skipped("group", &format!("there is no group {GROUP}"));
     }
     let mut alice = stage.start(ALICE, &["holds", &stage.name, GROUP]);
     alice.expect("held");
@@ -424,7 +425,7 @@ fn a_group_is_let_in_and_nobody_else() {
 
 #[test]
 fn everyone_is_let_in_by_an_option() {
-    let Some(stage) = Stage::new() else { return };
+    let Some(stage) = Stage::new("everyone") else { return };
     let mut alice = stage.start(ALICE, &["holds", &stage.name, "all"]);
     alice.expect("held");
     let mut mallory = stage.start(MALLORY, &["talks", &stage.name, "all"]);
@@ -439,7 +440,7 @@ fn everyone_is_let_in_by_an_option() {
 
 #[test]
 fn the_seat_of_another_users_killed_end_is_left_to_its_owner() {
-    let Some(stage) = Stage::new() else { return };
+    let Some(stage) = Stage::new("everyone") else { return };
     for (first, second) in [(ALICE, BOB), (BOB, ALICE)] {
         let name = unique("left");
         let mut killed = stage.start(first, &["sits", &name, "all"]);
@@ -490,23 +491,13 @@ fn the_directory_of_all_is_roots_and_lets_nobody_remove_what_is_anothers() {
 #[test]
 fn a_directory_occupied_beforehand_is_refused() {
     if !am_root() {
-        return eprintln!("skipped: only root can act as several users");
+        return skipped("occupied", "only root can act as several users");
     }
-    let mut child = Child::start_with("users", &["occupied"], |c| {
+    let child = Child::start_with("users", &["occupied"], |c| {
         c.env_remove("TWOCAN_DIR");
     });
-    match child.hear().as_str() {
-        "done" => {
-            child.finish();
-            trust(
-                "occupied",
-                "a foreign directory, link or file in the user's place: refused by name",
-            );
-        }
-        other => match other.strip_prefix("skip ") {
-            Some(why) => eprintln!("skipped: {why}"),
-            None => panic!("{other}"),
-        },
+    if is_played("occupied", child) {
+        trust("occupied", "a foreign directory, link or file in the user's place: refused by name");
     }
 }
 
