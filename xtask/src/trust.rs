@@ -15,6 +15,7 @@ use crate::files::{Tree, target};
 use crate::run::{Ended, cargo, finish_within, words};
 use crate::sanitizer;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use table::{Row, Run, TABLE};
@@ -48,6 +49,9 @@ pub(crate) fn trust(choice: &Choice) -> Result<(), String> {
             "{word:>8}  {} ({seconds} s): {} -> {}: {verdict}",
             row.key, row.event, row.promise
         );
+        if matches!(verdict, Verdict::NotHeld(_)) {
+            println!("{}", end_of(&log_of(row)));
+        }
         // Into a file or a pipe it would come in blocks, and a row takes minutes.
         let _ = std::io::stdout().flush();
         sum.add(row.key, &verdict);
@@ -66,7 +70,7 @@ fn run(row: &Row, long: bool) -> Result<Verdict, String> {
         return Ok(Verdict::Skipped(why));
     }
     let mut build = command(row.run, &["--no-run"]);
-    let log = target().join("trust").join(format!("{}.log", row.key));
+    let log = log_of(row);
     let patience = Duration::from_secs(60 * 60);
     if !matches!(row.run, Run::Xtask { .. }) {
         match finish_within(&mut build, &log, patience)? {
@@ -101,8 +105,22 @@ fn run(row: &Row, long: bool) -> Result<Verdict, String> {
     }
 }
 
+fn log_of(row: &Row) -> PathBuf {
+    target().join("trust").join(format!("{}.log", row.key))
+}
+
+/// The end of a log: who reads the output of a CI run has no other way to it.
+fn end_of(log: &Path) -> String {
+    const LINES: usize = 60;
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    let last = &lines[lines.len().saturating_sub(LINES)..];
+    last.iter().map(|line| format!("          | {line}\n")).collect()
+}
+
 /// A folder of its own: other flags would build everything again and again.
-fn target_of(name: &str) -> std::path::PathBuf {
+fn target_of(name: &str) -> PathBuf {
     target().join(name)
 }
 
@@ -177,6 +195,17 @@ pub(crate) fn compare(tree: &Result<Tree, String>) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_log_the_end_is_shown() {
+        let log = std::env::temp_dir().join(format!("xtask-trust-{}", std::process::id()));
+        let lines: String = (0..100).map(|n| format!("line {n}\n")).collect();
+        std::fs::write(&log, lines).unwrap();
+        let end = end_of(&log);
+        std::fs::remove_file(&log).unwrap();
+        assert!(end.starts_with("          | line 40\n") && end.ends_with("| line 99\n"), "{end}");
+        assert_eq!(end_of(&log), "");
+    }
 
     #[test]
     fn executions_are_summed() {

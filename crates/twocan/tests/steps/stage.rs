@@ -131,6 +131,9 @@ pub struct Tally {
     pub slowest: Duration,
     /// Points that were tried once more, as it took too long.
     pub again: usize,
+    /// Windows of which every point was tried; of the rest, one of so many at worst.
+    pub full: usize,
+    pub sparsest: usize,
 }
 
 impl Tally {
@@ -144,6 +147,19 @@ impl Tally {
         self.absent += other.absent;
         self.slowest = self.slowest.max(other.slowest);
         self.again += other.again;
+        self.full += other.full;
+        self.sparsest = self.sparsest.max(other.sparsest);
+    }
+
+    /// "7158 points of 11102 in 13 windows (every one in 12, at least one of 4 in the rest)"
+    pub fn figure(&self) -> String {
+        let Tally { windows, points, steps, full, sparsest, .. } = self;
+        let tried = match full {
+            n if n == windows => "every one".to_owned(),
+            0 => format!("at least one of {sparsest}"),
+            n => format!("every one in {n}, at least one of {sparsest} in the rest"),
+        };
+        format!("{points} points of {steps} in {windows} windows ({tried})")
     }
 }
 
@@ -179,6 +195,8 @@ impl Points {
 
     /// The window has so many steps, and these will be tried.
     pub fn planned(&mut self, steps: usize, mut chosen: Vec<usize>) {
+        self.tally.full = usize::from(chosen.len() > steps);
+        self.tally.sparsest = steps.div_ceil(chosen.len());
         chosen.reverse();
         (self.tally.steps, self.left) = (steps, chosen);
     }

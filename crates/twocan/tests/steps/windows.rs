@@ -104,10 +104,11 @@ pub fn of_messages() {
     ];
     let choice = choice(15);
     let Some(all) = through("kill-steps", &windows, choice) else { return };
-    let Tally { windows, points, steps, slowest, again, .. } = all;
+    let Tally { slowest, again, .. } = all;
     say(&format!(
-        "trust: kill-steps: {points} points of {steps} in {windows} windows of send, recv and \
-         acknowledge, 0 torn, 0 lost, slowest went on after {} ms ({again} tried again)",
+        "trust: kill-steps: {} of send, recv and acknowledge, 0 torn, 0 lost, slowest went on \
+         after {} ms ({again} tried again)",
+        all.figure(),
         slowest.as_millis()
     ));
 }
@@ -122,10 +123,11 @@ pub fn of_sessions() {
     ];
     let choice = choice(16);
     let Some(all) = through("kill-steps-open", &windows, choice) else { return };
-    let Tally { windows, points, steps, slowest, again, .. } = all;
+    let Tally { slowest, again, .. } = all;
     say(&format!(
-        "trust: kill-steps-open: {points} points of {steps} in {windows} windows of open, \
-         handshake and close, 0 lost, slowest went on after {} ms ({again} tried again)",
+        "trust: kill-steps-open: {} of open, handshake and close, 0 lost, slowest went on after \
+         {} ms ({again} tried again)",
+        all.figure(),
         slowest.as_millis()
     ));
 }
@@ -140,9 +142,6 @@ pub fn of_signals() {
     ];
     let choice = choice(60);
     let Some(all) = through("kill-steps-events", &windows, choice) else { return };
-    let Tally { windows, points, steps, .. } = all;
-    say(&format!(
-        "trust: kill-steps-events: {points} points of {steps} in {windows} windows of set, wait \
-         and reset, 0 signals lost"
-    ));
+    let figure = all.figure();
+    say(&format!("trust: kill-steps-events: {figure} of set, wait and reset, 0 signals lost"));
 }
