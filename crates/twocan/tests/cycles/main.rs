@@ -17,7 +17,7 @@ mod zygote;
 mod comings;
 mod household;
 
-use support::{Child, TempDir, say};
+use support::{on_stage, say, seed, setting};
 
 #[test]
 #[ignore = "a second process of the other tests"]
@@ -25,22 +25,14 @@ fn child() {
     let words = support::role().unwrap_or_default();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["zygote"] => zygote::serve(comings::play),
-        ["comings"] => comings::kill_all(setting("TWOCAN_KILLS").unwrap_or(80), seed()),
+        ["comings"] => {
+            let seed = seed();
+            say(&format!("TWOCAN_SEED={seed}"));
+            comings::kill_all(setting("TWOCAN_KILLS").unwrap_or(80), seed);
+        }
         ["household"] => household::run(setting("TWOCAN_CYCLES").unwrap_or(200)),
         _ => {}
     }
-}
-
-fn setting(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {text:?}")))
-}
-
-fn seed() -> u64 {
-    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-    let seed = setting("TWOCAN_SEED").unwrap_or(now);
-    say(&format!("TWOCAN_SEED={seed}"));
-    seed
 }
 
 /// What of the directory is not the lock file, which is there for ever.
@@ -49,21 +41,6 @@ fn files() -> Vec<String> {
     let names = std::fs::read_dir(dir).unwrap().flatten();
     let names = names.map(|file| file.file_name().to_string_lossy().into_owned());
     names.filter(|name| name != ".lock").collect()
-}
-
-/// A process of its own, with a directory of its own: what it counts is nobody else's.
-fn on_stage(what: &str) {
-    let dir = TempDir::new("cycles");
-    let mut stage = Child::start_with(what, &[], |command| {
-        command.env("TWOCAN_DIR", &dir.0);
-    });
-    loop {
-        match stage.hear() {
-            line if line.is_empty() => break,
-            line => println!("{line}"),
-        }
-    }
-    stage.finish();
 }
 
 #[test]

@@ -41,8 +41,8 @@ use std::collections::BTreeMap;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::time::{Instant, SystemTime};
-use support::{Child, TempDir, say};
+use std::time::Instant;
+use support::{Child, TempDir, say, seed, setting};
 
 /// Resident memory of the victim at most. Its messages are up to 128 KiB, the regions up to 1 MiB,
 /// four at most are kept; the rest is the program. AddressSanitizer keeps shadows and what was
@@ -64,16 +64,6 @@ fn child() {
         "invited" => invited(),
         other => panic!("no role is called {other}"),
     }
-}
-
-fn setting(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.replace('_', "").parse().unwrap_or_else(|_| panic!("{name} must be a number")))
-}
-
-fn seed() -> u64 {
-    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-    setting("TWOCAN_SEED").unwrap_or(now)
 }
 
 /// Is this a build with AddressSanitizer? (`cfg(sanitize)` is not stable.)

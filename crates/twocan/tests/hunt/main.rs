@@ -30,8 +30,8 @@ mod player;
 use board::{Board, LANES};
 use player::{ANSWER, BEGIN, SECOND, Tally};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
-use support::{Child, TempDir};
+use std::time::{Duration, Instant};
+use support::{Child, TempDir, setting};
 
 /// A waiter that slept so long beside what it waits for was not woken.
 const LOST: Duration = Duration::from_millis(100);
@@ -47,19 +47,13 @@ fn child() {
     }
 }
 
-fn setting(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {text:?}")))
-}
-
 /// One after the other: each wants both cores.
 static STAGE: Mutex<()> = Mutex::new(());
 
 /// Plays in all ways, `rounds` in sum.
 fn hunt(play: &str, rounds: u64) -> Tally {
     let _alone = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
-    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-    let seed = setting("TWOCAN_SEED").unwrap_or(now);
+    let seed = support::seed();
     println!("{play}: TWOCAN_SEED={seed} TWOCAN_ROUNDS={rounds}");
     let mut all = Tally::default();
     for processes in [2, 1] {

@@ -46,8 +46,8 @@ mod signals;
 use chance::Chance;
 use director::Director;
 use ledger::Report;
-use std::time::{Instant, SystemTime};
-use support::{Child, TempDir};
+use std::time::Instant;
+use support::{on_stage, seed, setting};
 
 #[test]
 #[ignore = "a second process of the other tests"]
@@ -61,17 +61,6 @@ fn child() {
         ["signals"] => signals::kill_all(setting("TWOCAN_KILLS").unwrap_or(600), seed()),
         _ => {}
     }
-}
-
-fn setting(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {text:?}")))
-}
-
-/// The number that names the run, and a source of chance for each of its parts.
-fn seed() -> u64 {
-    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-    setting("TWOCAN_SEED").unwrap_or(now)
 }
 
 /// Pairs at a time. Until a killed process is gone takes some milliseconds in which nobody
@@ -110,15 +99,5 @@ fn whoever_is_killed_whenever_nothing_is_lost_and_nothing_comes_twice() {
 
 #[test]
 fn whoever_waits_or_sets_and_is_killed_loses_nobody_elses_signal() {
-    let dir = TempDir::new("signals");
-    let mut stage = Child::start_with("signals", &[], |command| {
-        command.env("TWOCAN_DIR", &dir.0);
-    });
-    loop {
-        match stage.hear() {
-            line if line.is_empty() => break,
-            line => println!("{line}"),
-        }
-    }
-    stage.finish();
+    on_stage("signals");
 }

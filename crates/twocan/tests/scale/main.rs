@@ -47,8 +47,7 @@ fn trust(row: &str, figure: impl std::fmt::Display) {
 }
 
 fn setting(name: &str, otherwise: u64) -> u64 {
-    let Ok(text) = std::env::var(name) else { return otherwise };
-    text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {text:?}"))
+    support::setting(name).unwrap_or(otherwise)
 }
 
 /// Numbers that look like chance, the same in each run.

@@ -42,7 +42,7 @@ mod victim;
 #[cfg(target_arch = "x86_64")]
 mod windows;
 
-use support::{Child, TempDir};
+use support::on_stage;
 
 #[test]
 #[ignore = "a second process of the other tests"]
@@ -67,21 +67,6 @@ fn child() {
             support::say(&format!("trust: {row}: skipped: {why}"));
         }
     }
-}
-
-/// The stage is a process of its own, with a directory of its own.
-fn on_stage(what: &str) {
-    let dir = TempDir::new("steps");
-    let mut stage = Child::start_with(what, &[], |command| {
-        command.env("TWOCAN_DIR", &dir.0);
-    });
-    loop {
-        match stage.hear() {
-            line if line.is_empty() => break,
-            line => println!("{line}"),
-        }
-    }
-    stage.finish();
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::chance::read;
 use crate::support::LONG;
-use crate::trace::{Stop, Thread, Watchdog};
+use crate::trace::{LOOK, Stop, Thread, Watchdog};
 use crate::victim::{LINE, READY, open};
 use crate::zygote::{Zygote, pipe, strike};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -247,15 +247,15 @@ impl Points {
     }
 }
 
-/// The next message or departure; a time in which the machine was stopped does not count.
+/// The next message or departure.
 pub fn receive(rx: &mut Receiver) -> Result<Message, RecvError> {
-    let since = Moment::now();
-    loop {
-        match rx.recv_timeout(LONG) {
-            Err(RecvError::TimedOut) if since.elapsed() < LONG => {}
+    for _ in 1..LONG.as_secs() {
+        match rx.recv_timeout(LOOK) {
+            Err(RecvError::TimedOut) => {}
             other => return other,
         }
     }
+    rx.recv_timeout(LOOK)
 }
 
 pub fn checked(bytes: &[u8]) -> u64 {

@@ -1,6 +1,5 @@
 //! Another process, one instruction at a time. x86-64.
 
-use crate::stage::Moment;
 use crate::support::LONG;
 use crate::zygote::strike;
 use std::collections::HashMap;
@@ -40,21 +39,22 @@ pub enum Stop {
     Gone,
 }
 
-/// Kills a process that is led for too long (stalls of the machine do not count): then whoever waits
-/// for it sees it gone.
+/// A limit is counted in looks: a machine that stands still for a minute has spent one.
+pub const LOOK: Duration = Duration::from_secs(1);
+
+/// Kills a process that is led for too long: then whoever waits for it sees it gone.
 pub struct Watchdog(#[allow(dead_code, reason = "its end calls the dog off")] Sender<()>);
 
 impl Watchdog {
     pub fn over(pid: i32) -> Watchdog {
-        const LOOK: Duration = Duration::from_secs(1);
         let (end, ended) = channel();
-        let since = Moment::now();
         std::thread::spawn(move || {
-            while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
-                if since.elapsed() > 2 * LONG {
-                    return strike(pid);
+            for _ in 0..2 * LONG.as_secs() {
+                if ended.recv_timeout(LOOK) != Err(RecvTimeoutError::Timeout) {
+                    return;
                 }
             }
+            strike(pid);
         });
         Watchdog(end)
     }

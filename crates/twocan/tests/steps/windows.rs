@@ -4,27 +4,24 @@ use crate::messages;
 use crate::sessions;
 use crate::signals;
 use crate::stage::{self, Choice, Tally, Victim};
-use crate::support::say;
+use crate::support::{say, seed, setting};
 use crate::trace;
 use crate::zygote::Zygote;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::sync::Mutex;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 /// Windows at a time. Until a killed process is gone takes some milliseconds in which nobody
 /// computes.
 const LANES: usize = 4;
 
 fn choice(default: usize) -> Choice {
-    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-    let number = |name: &str| {
-        let text = std::env::var(name).ok()?;
-        let words = || panic!("{name} must be a number or \"all\", not {text:?}");
-        Some(if text == "all" { u64::MAX } else { text.parse().unwrap_or_else(|_| words()) })
-    };
-    let seed = number("TWOCAN_SEED").unwrap_or(now);
+    let seed = seed();
     say(&format!("TWOCAN_SEED={seed}"));
-    let most = number("TWOCAN_STEPS").map_or(default, |n| n.clamp(1, 1 << 32) as usize);
+    let most = match std::env::var("TWOCAN_STEPS").as_deref() {
+        Ok("all") => usize::MAX,
+        _ => setting("TWOCAN_STEPS").map_or(default, |n| n.max(1) as usize),
+    };
     Choice { most, seed }
 }
 

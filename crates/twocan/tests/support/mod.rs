@@ -7,7 +7,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 const ROLE: &str = "TWOCAN_TEST_ROLE";
 const SEPARATOR: char = '\u{1f}';
@@ -126,6 +126,35 @@ pub(crate) fn until_asleep(pid: u32, tid: u32) {
         looks = if asleep { looks + 1 } else { 0 };
         asleep && wchan.contains("futex") || looks > LOOKS
     });
+}
+
+/// Plays a role in a process of its own, with a directory of its own (what it counts there is
+/// nobody else's), and shows what it says.
+pub(crate) fn on_stage(role: &str) {
+    let dir = TempDir::new(role);
+    let mut stage = Child::start_with(role, &[], |command| {
+        command.env("TWOCAN_DIR", &dir.0);
+    });
+    loop {
+        match stage.hear() {
+            line if line.is_empty() => break,
+            line => println!("{line}"),
+        }
+    }
+    stage.finish();
+}
+
+/// A number from the environment: how many, how long.
+pub(crate) fn setting(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    let number = text.replace('_', "").parse();
+    Some(number.unwrap_or_else(|_| panic!("{name} must be a number, not {text:?}")))
+}
+
+/// The number that names a run and all its choices.
+pub(crate) fn seed() -> u64 {
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+    setting("TWOCAN_SEED").unwrap_or(now)
 }
 
 /// In the child: the role and its arguments. `None` = not started by a test.

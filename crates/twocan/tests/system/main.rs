@@ -68,6 +68,5 @@ fn is_played(row: &str, mut child: support::Child) -> bool {
 
 /// A number from the environment.
 fn setting(name: &str, otherwise: u64) -> u64 {
-    let Ok(text) = std::env::var(name) else { return otherwise };
-    text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {text:?}"))
+    support::setting(name).unwrap_or(otherwise)
 }
