@@ -32,8 +32,9 @@ impl Verdict {
 
     /// Of a row that tells a story under each of the keys. One that is not told has not held.
     pub(super) fn of_stories(text: &str, keys: &[&str]) -> Verdict {
-        let (mut held, mut skipped, mut untold) = (String::new(), Vec::new(), Vec::new());
-        let mut count = 0;
+        let (mut held, mut count, mut untold) = (String::new(), 0, Vec::new());
+        // Each reason with the stories that it concerns.
+        let mut skipped: Vec<(String, Vec<&str>)> = Vec::new();
         for key in keys {
             let (figure, reasons) = (figure(text, key), reasons(text, key));
             if figure.is_none() && reasons.is_empty() {
@@ -43,14 +44,26 @@ impl Verdict {
                 count += 1;
                 held += &format!("\n{INDENT}{key}: {figure}");
             }
-            skipped.extend(reasons.iter().map(|why| format!("{key}: {why}")));
+            for why in reasons {
+                match skipped.iter_mut().find(|(known, _)| *known == why) {
+                    Some((_, keys)) => keys.push(key),
+                    None => skipped.push((why, vec![key])),
+                }
+            }
+        }
+        if !untold.is_empty() {
+            return Verdict::NotHeld(format!("nothing was said of {}", untold.join(", ")));
         }
         let all = keys.len();
-        match (untold.is_empty(), count, skipped.is_empty()) {
-            (false, ..) => Verdict::NotHeld(format!("nothing was said of {}", untold.join(", "))),
-            (_, 0, _) => Verdict::Skipped(skipped.join("; ")),
-            (_, _, true) => Verdict::Held(format!("{count} stories{held}")),
-            (..) => Verdict::InPart(format!("{count} of {all} stories{held}"), skipped),
+        let why = |(why, keys): &(String, Vec<&str>)| match keys.len() {
+            n if n == all => why.clone(),
+            _ => format!("{}: {why}", keys.join(", ")),
+        };
+        let skipped: Vec<String> = skipped.iter().map(why).collect();
+        match (count, skipped.is_empty()) {
+            (0, _) => Verdict::Skipped(skipped.join("; ")),
+            (_, true) => Verdict::Held(format!("{count} stories{held}")),
+            (_, false) => Verdict::InPart(format!("{count} of {all} stories{held}"), skipped),
         }
     }
 
@@ -184,7 +197,13 @@ mod tests {
             }
             other => panic!("{other:?}"),
         }
-        assert_eq!(Verdict::of_stories(text, &["c"]), Verdict::Skipped("c: not root".to_owned()));
+        let more = text.to_owned() + "trust: d: skipped: not root\n";
+        let none = Verdict::Skipped("not root".to_owned());
+        assert_eq!(Verdict::of_stories(&more, &["c", "d"]), none);
+        match Verdict::of_stories(&more, &["a", "c", "d"]) {
+            Verdict::InPart(_, skipped) => assert_eq!(skipped, ["c, d: not root"]),
+            other => panic!("{other:?}"),
+        }
         let untold = Verdict::of_stories(text, &["a", "c", "d"]);
         assert_eq!(untold, Verdict::NotHeld("nothing was said of d".to_owned()));
     }

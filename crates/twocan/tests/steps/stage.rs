@@ -6,7 +6,7 @@ use crate::trace::{LOOK, Stop, Thread, Watchdog};
 use crate::victim::{LINE, READY, open};
 use crate::zygote::{Zygote, pipe, strike};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
@@ -129,7 +129,7 @@ pub struct Tally {
     pub whole: usize,
     pub absent: usize,
     pub slowest: Duration,
-    /// Points that were tried once more, as it took too long.
+    /// Points that were tried again, as it took too long.
     pub again: usize,
     /// Windows of which every point was tried; of the rest, one of so many at worst.
     pub full: usize,
@@ -164,10 +164,10 @@ impl Tally {
 }
 
 /// The points of one window, one after the other; a point after which it went on too slowly is
-/// tried once more (the machine may have been busy), and then counts.
+/// tried again (the machine may have been busy): three times in all, and then it counts.
 pub struct Points {
     left: Vec<usize>,
-    slow: HashSet<usize>,
+    slow: HashMap<usize, u32>,
     met: HashSet<u64>,
     killed_at: HashSet<u64>,
     pub tally: Tally,
@@ -178,7 +178,7 @@ impl Points {
     pub fn new() -> Points {
         let tally = Tally { windows: 1, ..Tally::default() };
         let (met, killed_at) = (HashSet::new(), HashSet::new());
-        Points { left: vec![usize::MAX], slow: HashSet::new(), met, killed_at, tally }
+        Points { left: vec![usize::MAX], slow: HashMap::new(), met, killed_at, tally }
     }
 
     pub fn next(&mut self) -> Option<usize> {
@@ -215,7 +215,9 @@ impl Points {
         } else if point != usize::MAX {
             // (The first victim's way out is gone once more in any case.)
             self.tally.again += 1;
-            assert!(self.slow.insert(point), "after step {point} it takes {took:?} to go on");
+            let times = self.slow.entry(point).or_default();
+            *times += 1;
+            assert!(*times < 3, "after step {point} it takes {took:?} to go on, each time");
             self.left.insert(0, point); // as the last one
         }
     }
