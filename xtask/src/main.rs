@@ -27,7 +27,7 @@ cargo xtask COMMAND
   wrap                  breaks comments that are longer than 100 columns
   generate [--check]    writes (or compares) what is generated inside the documents
   count [--write]       instructions of a send and a receive, compared with (or put into) the record
-  mutants NAME|all      builds in one deliberate fault and expects the named test to fail
+  mutants NAME..|all    builds in one deliberate fault and expects the named test to fail
   mutants list          the faults, and the test that must catch each
   tsan                  the tests of the library under ThreadSanitizer
   trust [--long]        each promise beside the run that proves it, in its CI length or its
@@ -47,7 +47,7 @@ enum Command {
     Wrap,
     Generate { write: bool },
     Count { write: bool },
-    Mutants(String),
+    Mutants(Vec<String>),
     Tsan,
     Trust(trust::Choice),
     Fuzz(fuzz::Wish),
@@ -65,16 +65,18 @@ fn parse(words: &[&str]) -> Result<Command, String> {
         ["generate", "--check"] => Ok(Command::Generate { write: false }),
         ["count"] => Ok(Command::Count { write: false }),
         ["count", "--write"] => Ok(Command::Count { write: true }),
-        ["mutants", name] => Ok(Command::Mutants((*name).to_owned())),
+        ["mutants", names @ ..] if !names.is_empty() => Ok(Command::Mutants(owned(names))),
         ["tsan"] => Ok(Command::Tsan),
         ["trust", more @ ..] => choice(more).map(Command::Trust),
         ["fuzz", rest @ ..] => fuzz::parse(rest).map(Command::Fuzz),
-        ["bench", rest @ ..] => {
-            Ok(Command::Bench(rest.iter().map(|word| (*word).to_owned()).collect()))
-        }
+        ["bench", rest @ ..] => Ok(Command::Bench(owned(rest))),
         [] | ["help" | "--help" | "-h"] => Ok(Command::Help),
         _ => Err(format!("xtask: \"{}\" is no command.\n\n{USAGE}", words.join(" "))),
     }
+}
+
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 fn choice(words: &[&str]) -> Result<trust::Choice, String> {
@@ -103,7 +105,7 @@ fn main() -> ExitCode {
         Ok(Command::Wrap) => wrap::wrap(),
         Ok(Command::Generate { write }) => generate::generate(write),
         Ok(Command::Count { write }) => count::count(write),
-        Ok(Command::Mutants(name)) => mutants::mutants(&name),
+        Ok(Command::Mutants(names)) => mutants::mutants(&names),
         Ok(Command::Tsan) => tsan::tsan(),
         Ok(Command::Trust(choice)) => trust::trust(&choice),
         Ok(Command::Fuzz(wish)) => fuzz::fuzz(&wish),
@@ -136,7 +138,8 @@ mod tests {
             assert!(USAGE.contains(&format!("\n  {name}")), "{name} is not explained");
         }
         assert_eq!(parse(&["check", "--no-tests"]), Ok(Command::Check { tests: false }));
-        assert_eq!(parse(&["mutants", "all"]), Ok(Command::Mutants("all".to_owned())));
+        assert_eq!(parse(&["mutants", "all"]), Ok(Command::Mutants(owned(&["all"]))));
+        assert!(parse(&["mutants"]).is_err());
         let choice = trust::Choice { long: true, only: Some("wrap".to_owned()) };
         assert_eq!(parse(&["trust", "--long", "--only", "wrap"]), Ok(Command::Trust(choice)));
         assert!(parse(&["trust", "--lnog"]).is_err());

@@ -9,7 +9,8 @@ mod rules;
 
 use crate::files::{Tree, target};
 use crate::run::{Ended, cargo, finish, own_group, words};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -400,51 +401,83 @@ const fn row(name: &'static str, breaks: &'static str, place: Place, test: &'sta
     Mutant { name, breaks, package: "twocan", place, test }
 }
 
-/// Runs one fault, or all.
-pub(crate) fn mutants(which: &str) -> Result<(), String> {
-    if which == "list" {
+/// Runs the named faults, or all.
+pub(crate) fn mutants(which: &[String]) -> Result<(), String> {
+    if which == ["list"] {
         for m in all() {
             println!("{:24} {}", m.name, m.breaks);
             println!("{:24} caught by {:?} {} of {}", "", m.place, m.test, m.package);
         }
         return Ok(());
     }
-    if which == "all" {
+    let whole = which == ["all"];
+    if whole {
         compare(&Tree::read())?;
     }
-    let chosen: Vec<&Mutant> = all().filter(|m| which == "all" || m.name == which).collect();
-    if chosen.is_empty() && which != "all" {
-        return Err(format!("there is no mutant \"{which}\"; `cargo xtask mutants list` has all"));
+    for name in which.iter().filter(|name| !whole && all().all(|m| m.name != **name)) {
+        return Err(format!("there is no mutant \"{name}\"; `cargo xtask mutants list` has all"));
     }
-    let count = chosen.len();
-    let mut healthy = BTreeSet::new();
+    let mut rows: Vec<&Mutant> =
+        all().filter(|m| whole || which.iter().any(|name| name == m.name)).collect();
+    // What one fault needs built is built once.
+    rows.sort_by_key(|m| (m.name, m.place));
+    let start = Instant::now();
+    let survived = run_all(&rows)?;
+    if !survived.is_empty() {
+        return Err(format!("survived: {}", survived.join(", ")));
+    }
+    if whole {
+        let names: BTreeSet<&str> = rows.iter().map(|m| m.name).collect();
+        let (faults, tests, minutes) = (names.len(), rows.len(), start.elapsed().as_secs() / 60);
+        println!(
+            "trust: mutants: {faults} faults, each caught by its test ({tests} rows, {minutes} min)"
+        );
+    }
+    Ok(())
+}
+
+/// First every test on the healthy code, in the very build that the faults get: one that fails
+/// anyway catches nothing. Then each row. The result names what survived.
+fn run_all(rows: &[&Mutant]) -> Result<Vec<&'static str>, String> {
+    let mut healthy = BTreeMap::new();
+    let mut tests = rows.to_vec();
+    tests.sort_by_key(|m| (m.place, m.test));
+    tests.dedup_by_key(|m| (m.package, m.place, m.test));
+    for m in tests {
+        let start = Instant::now();
+        let verdict = run(m, HEALTHY)?;
+        println!("healthy   {}: {verdict:?}, {:.1?} with its build", m.test, start.elapsed());
+        healthy.insert((m.package, m.place, m.test), verdict);
+    }
     let mut survived = Vec::new();
-    for m in chosen {
-        // A test that fails anyway catches nothing: it must pass on the healthy code, in this very
-        // build.
-        if healthy.insert((m.package, m.place, m.test)) {
-            match run(m, HEALTHY)? {
-                Verdict::Passed => {}
-                other => return Err(format!("{}: {other:?} without any fault", m.test)),
-            }
-        }
-        match run(m, m.name)? {
-            Verdict::Failed(took) => println!("caught    {} by {} in {took:.1?}", m.name, m.test),
-            Verdict::Hung => println!("caught    {} by {}, which hung", m.name, m.test),
-            Verdict::Passed => {
-                println!("SURVIVED  {}: {} passed", m.name, m.test);
+    for m in rows {
+        let start = Instant::now();
+        let verdict = match &healthy[&(m.package, m.place, m.test)] {
+            Verdict::Passed => run(m, m.name)?,
+            Verdict::NoSuchTest => Verdict::NoSuchTest,
+            other => {
+                println!("SURVIVED  {}: {} {other:?} without any fault", m.name, m.test);
                 survived.push(m.name);
+                continue;
             }
+        };
+        let whole = start.elapsed();
+        match verdict {
+            Verdict::Failed(took) => {
+                println!("caught    {} by {} in {took:.1?} ({whole:.1?})", m.name, m.test);
+            }
+            Verdict::Hung => println!("caught    {} by {}, which hung", m.name, m.test),
+            Verdict::Passed => println!("SURVIVED  {}: {} passed ({whole:.1?})", m.name, m.test),
             Verdict::NoSuchTest => {
                 println!("SURVIVED  {}: no test is named {}", m.name, m.test);
-                survived.push(m.name);
             }
+            Verdict::NoBuild => println!("SURVIVED  {}: it does not build", m.name),
+        }
+        if !matches!(verdict, Verdict::Failed(_) | Verdict::Hung) {
+            survived.push(m.name);
         }
     }
-    if which == "all" && survived.is_empty() {
-        println!("trust: mutants: {count} faults, each caught by its test");
-    }
-    if survived.is_empty() { Ok(()) } else { Err(format!("survived: {}", survived.join(", "))) }
+    Ok(survived)
 }
 
 #[derive(Debug, PartialEq)]
@@ -453,31 +486,51 @@ enum Verdict {
     Failed(Duration),
     Hung,
     NoSuchTest,
+    NoBuild,
 }
 
-/// A stand-in for rustc that adds the fault. cargo calls it for the workspace's own crates only and
-/// keeps what it makes apart by its path: the dependencies are built once for all faults, which
-/// `RUSTFLAGS` would not give.
-fn compiler(fault: &str) -> std::io::Result<String> {
-    let folder = target().join("mutants");
-    std::fs::create_dir_all(&folder)?;
-    let path = folder.join(format!("rustc-{fault}"));
-    let script = format!(
-        "#!/bin/sh\nrustc=\"$1\"\nshift\nexec \"$rustc\" \"$@\" --cfg 'twocan_mutant=\"{fault}\"'\n"
-    );
+/// A stand-in for rustc that adds the fault. cargo calls it for the workspace's own crates only, so
+/// the dependencies are built once for all faults, which `RUSTFLAGS` would not give.
+const COMPILER: &str = r#"#!/bin/sh
+rustc="$1"
+shift
+exec "$rustc" "$@" --cfg "twocan_mutant=\"$TWOCAN_FAULT\""
+"#;
+
+/// Puts the stand-in there, and has cargo forget what it built with another fault. It cannot know
+/// that the fault has changed: its path is the same for all, so that a fault overwrites what the
+/// last one left, and rustc compiles anew only what differs.
+fn prepare(folder: &Path, fault: &str) -> std::io::Result<String> {
+    std::fs::create_dir_all(folder)?;
+    let compiler = folder.join("rustc");
     // Written only once: its time of change counts as a change of the compiler.
-    if std::fs::read_to_string(&path).ok().as_ref() != Some(&script) {
-        std::fs::write(&path, script)?;
-        let done = Command::new("chmod").arg("755").arg(&path).status()?;
-        assert!(done.success(), "chmod {}", path.display());
+    if std::fs::read_to_string(&compiler).ok().as_deref() != Some(COMPILER) {
+        std::fs::write(&compiler, COMPILER)?;
+        let done = Command::new("chmod").arg("755").arg(&compiler).status()?;
+        assert!(done.success(), "chmod {}", compiler.display());
     }
-    Ok(path.display().to_string())
+    let last = folder.join("fault");
+    if std::fs::read_to_string(&last).ok().as_deref() != Some(fault) {
+        let _ = std::fs::remove_file(&last);
+        for profile in ["debug", "release"] {
+            let known = folder.join(profile).join(".fingerprint");
+            for entry in std::fs::read_dir(&known).into_iter().flatten() {
+                let entry = entry?;
+                if entry.file_name().to_string_lossy().starts_with("twocan") {
+                    std::fs::remove_dir_all(entry.path())?;
+                }
+            }
+        }
+        std::fs::write(&last, fault)?;
+    }
+    Ok(compiler.display().to_string())
 }
 
 /// Builds with the fault, then runs the test with a time limit.
 fn run(m: &Mutant, fault: &str) -> Result<Verdict, String> {
-    let compiler = compiler(fault).map_err(|e| format!("cannot prepare {fault}: {e}"))?;
-    let folder = target().join("mutants").display().to_string();
+    let folder = target().join("mutants");
+    let compiler = prepare(&folder, fault).map_err(|e| format!("cannot prepare {fault}: {e}"))?;
+    let folder = folder.display().to_string();
     let command = |more: &[&str]| {
         let place: &[&str] = match &m.place {
             Place::Unit => &["--lib"],
@@ -485,19 +538,18 @@ fn run(m: &Mutant, fault: &str) -> Result<Verdict, String> {
             Place::Test(file) => &["--test", file],
         };
         let args = [&["test", "--quiet", "-p", m.package], place, more].concat();
-        let env = [("RUSTC_WORKSPACE_WRAPPER", &*compiler), ("CARGO_TARGET_DIR", &*folder)];
-        let mut command = cargo(&args, &env);
-        // For those that chance finds: enough of it.
-        command.env("TWOCAN_ROUNDS", "60000");
+        let mut command = cargo(&args, BUILD);
+        command.env("RUSTC_WORKSPACE_WRAPPER", &compiler);
+        command.env("CARGO_TARGET_DIR", &folder).env("TWOCAN_FAULT", fault);
         if m.place == Place::Loom {
             command.env("RUSTFLAGS", "--cfg loom");
         }
         command
     };
     let mut build = command(&["--no-run"]);
-    match build.status() {
-        Ok(status) if status.success() => {}
-        _ => return Err(format!("the fault {fault} does not build: {}", words(&build))),
+    if !build.status().is_ok_and(|status| status.success()) {
+        println!("{fault} does not build: {}", words(&build));
+        return Ok(Verdict::NoBuild);
     }
     let names = command(&[m.test, "--", "--list"]).output().map_err(|e| e.to_string())?;
     if !String::from_utf8_lossy(&names.stdout).contains(": test") {
@@ -511,6 +563,18 @@ fn run(m: &Mutant, fault: &str) -> Result<Verdict, String> {
         Ended::Hung => Verdict::Hung,
     })
 }
+
+/// For the tests that chance decides: enough of it. For the builds: rustc keeps what did not change
+/// (in the release profile too, which then cannot optimise across crates) and no debug information
+/// is made.
+const BUILD: &[(&str, &str)] = &[
+    ("TWOCAN_ROUNDS", "60000"),
+    ("CARGO_INCREMENTAL", "1"),
+    ("CARGO_PROFILE_DEV_DEBUG", "0"),
+    ("CARGO_PROFILE_RELEASE_DEBUG", "0"),
+    ("CARGO_PROFILE_RELEASE_LTO", "off"),
+    ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "256"),
+];
 
 /// Every fault in the sources has a row, and every row a fault.
 pub(crate) fn compare(tree: &Result<Tree, String>) -> Result<(), String> {
