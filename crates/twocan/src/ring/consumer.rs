@@ -73,14 +73,19 @@ impl Consumer {
         memory.lines().stamp(self.position).load(PEEK) == stamp(self.position)
     }
 
+    /// Kind and length, as they are now: whoever asks twice may be told two things.
+    #[inline(always)]
+    fn head<M: Memory>(&self, memory: &M) -> u64 {
+        memory.lines().head(self.position).load(Ordering::Relaxed)
+    }
+
     /// The record here, which is `ready`, if it is a whole message of at most `longest` bytes (no
     /// more than fits a record). Anything else is for `peek`.
     #[inline(always)]
     pub(crate) fn plain<M: Memory>(&self, memory: &M, longest: u32) -> Option<Record> {
         // One load of kind and length together, and one comparison of both: no other kind comes
         // within `longest` of it. The acquire of `ready` orders it.
-        let word = memory.lines().head(self.position).load(Ordering::Relaxed);
-        let len = word.wrapping_sub(head_word(Kind::Data, 0));
+        let len = self.head(memory).wrapping_sub(head_word(Kind::Data, 0));
         let checked = !cfg!(twocan_mutant = "no-bounds-check");
         if len > u64::from(longest) && checked {
             return None;
@@ -90,6 +95,7 @@ impl Consumer {
         if at + size > self.capacity && checked {
             return None;
         }
+        let len = if cfg!(twocan_mutant = "double-fetch") { self.head(memory) } else { len };
         Some(Record {
             kind: Kind::Data,
             position: self.position,
@@ -126,7 +132,7 @@ impl Consumer {
         }
         let at = (self.position & (self.capacity - 1)) as usize;
         // One load of kind and length together; the acquire above orders it.
-        let word = memory.lines().head(self.position).load(Ordering::Relaxed);
+        let word = self.head(memory);
         let len = word as u32 as usize;
         let Some(kind) = Kind::from_bits((word >> 32) as u32) else {
             return Peek::Bad(Violation::BadRecord);
@@ -141,6 +147,8 @@ impl Consumer {
             return Peek::Bad(Violation::BadRecord);
         }
         let next = self.position.wrapping_add(record_size(len) as u64);
+        let again = cfg!(twocan_mutant = "double-fetch");
+        let len = if again { self.head(memory) as u32 as usize } else { len };
         Peek::Record(Record {
             kind,
             position: self.position,

@@ -2,9 +2,11 @@
 //! like stamps; and the consumer against memory that somebody hostile has filled.
 
 use super::*;
+use crate::error::Violation;
 use crate::layout::{Kind, LINE, RECORD_HEAD, head_word, max_payload, record_size, stamp};
 use crate::sync::Ordering::Relaxed;
 use proptest::prelude::*;
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 /// Words in front of and behind the ring that nobody may touch.
@@ -436,6 +438,72 @@ fn a_record_whose_length_would_leave_the_ring_is_refused() {
         memory.word(0).store(stamp(0), Relaxed);
         let seen = Consumer::new(0, 4096).peek(&memory);
         assert_eq!(matches!(seen, Peek::Record(_)), good, "{kind:?} {len}");
+    }
+}
+
+/// A ring whose writer changes the length of the record at 0 between any two looks at it.
+struct Fickle {
+    heap: Heap,
+    looks: Cell<usize>,
+    /// What the looks find, the last one for ever.
+    lengths: [usize; 3],
+}
+
+impl Memory for Fickle {
+    type Lines<'a> = &'a Fickle;
+    fn lines(&self) -> &Fickle {
+        self
+    }
+    fn header(&self) -> &Header {
+        self.heap.header()
+    }
+    fn capacity(&self) -> usize {
+        self.heap.capacity()
+    }
+    fn word(&self, at: usize) -> &AtomicU64 {
+        let word = self.heap.word(at);
+        if at == 8 {
+            let length = self.lengths[self.looks.get().min(2)];
+            self.looks.set(self.looks.get() + 1);
+            word.store(head_word(Kind::Data, length), Relaxed);
+        }
+        word
+    }
+    fn copy_out(&self, at: usize, to: &mut [u8]) {
+        self.heap.copy_out(at, to);
+    }
+}
+
+#[test]
+fn a_length_that_changes_between_two_looks_is_used_as_it_was_checked() {
+    let (short, lie) = (40, 5000); // the ring ends before
+    for lengths in [[short, lie, lie], [short, short, lie], [lie, short, lie], [short, lie, short]]
+    {
+        let fickle = |lengths| {
+            let heap = Heap::new(4096, 0, |_| 0);
+            heap.word(0).store(stamp(0), Relaxed);
+            Fickle { heap, looks: Cell::new(0), lengths }
+        };
+        let memory = fickle(lengths);
+        let consumer = Consumer::new(0, 4096);
+        let plain = consumer.plain(&memory, max_payload(4096) as u32);
+        let memory = fickle(lengths);
+        let peeked = match consumer.peek(&memory) {
+            Peek::Record(record) => Some(record),
+            Peek::Bad(violation) => {
+                assert_eq!(violation, Violation::BadRecord);
+                None
+            }
+            Peek::Empty => panic!("it is there"),
+        };
+        for record in [plain, peeked] {
+            // What the first look found is what counts.
+            assert_eq!(record.is_some(), lengths[0] == short, "{lengths:?}: {record:?}");
+            if let Some(record) = record {
+                let size = record_size(short) as u64;
+                assert_eq!((record.len, record.next), (short, size), "{lengths:?}");
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Kill at every instruction: of `send`, of `recv` and acknowledging, of opening, meeting and
-//! leaving; of setting an event, waiting for it, and resetting it.
+//! leaving; of setting an event, waiting for it, and resetting it. And not killed, but lied to at
+//! every instruction of `recv`.
 //!
 //! How it is tried. A second process gets ready, and is then led through a window of its program
 //! one instruction at a time (ptrace). After so many instructions it is killed. The survivor and
@@ -18,6 +19,11 @@
 
 #![allow(unreachable_pub, reason = "one program: what its files share is pub")]
 
+#[allow(dead_code, reason = "this file uses a part")]
+#[cfg(target_arch = "x86_64")]
+#[path = "../channels/fake.rs"]
+mod fake;
+
 #[path = "../support/chance.rs"]
 mod chance;
 #[path = "../support/mod.rs"]
@@ -27,6 +33,8 @@ mod survivor;
 #[path = "../support/zygote.rs"]
 mod zygote;
 
+#[cfg(target_arch = "x86_64")]
+mod lies;
 #[cfg(target_arch = "x86_64")]
 mod messages;
 #[cfg(target_arch = "x86_64")]
@@ -51,6 +59,7 @@ fn child() {
     #[cfg(target_arch = "x86_64")]
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["zygote"] => zygote::serve(victim::play),
+        ["lies"] => windows::of_lies(),
         ["messages"] => windows::of_messages(),
         ["sessions"] => windows::of_sessions(),
         ["signals"] => windows::of_signals(),
@@ -77,6 +86,11 @@ fn a_message_is_whole_or_absent_at_every_instruction() {
 #[test]
 fn whoever_is_killed_in_coming_or_going_leaves_the_channel_to_the_next() {
     on_stage("sessions");
+}
+
+#[test]
+fn a_length_that_changes_at_any_instruction_is_true_or_refused() {
+    on_stage("lies");
 }
 
 #[test]

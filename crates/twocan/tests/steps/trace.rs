@@ -99,6 +99,11 @@ impl Thread {
         self.ask(libc::PTRACE_SYSCALL, 0);
     }
 
+    /// Until something else stops it.
+    pub fn go_on(self) {
+        self.ask(libc::PTRACE_CONT, 0);
+    }
+
     pub fn interrupt(self) {
         self.ask(libc::PTRACE_INTERRUPT, 0);
     }

@@ -6,7 +6,7 @@ use crate::trace::{begin, end};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use twocan::{Channel, ChannelOptions, Event, Receiver, Sender, Spin};
+use twocan::{Channel, ChannelOptions, Event, Receiver, RecvError, Sender, Spin, Violation};
 
 /// Bytes of the ring; the longest record is a quarter of it.
 pub const CAPACITY: usize = 4096;
@@ -17,6 +17,8 @@ pub const READ: u8 = 2;
 /// It waits for the word to go on: not yet, or now, at the window.
 pub const PAUSES: u8 = 3;
 pub const READY: u8 = 4;
+/// The peer has lied, and was told so.
+pub const REFUSED: u8 = 5;
 
 pub struct Victim {
     report: File,
@@ -73,6 +75,7 @@ pub fn play(words: &[&str], fds: Vec<OwnedFd>) {
         ["idles"] => victim.ready(),
         ["sends", name, how, first] => sends(&mut victim, name, how, first.parse().unwrap()),
         ["reads", name, how] => reads(&mut victim, name, how),
+        ["hears", name, before] => hears(&mut victim, name, before.parse().unwrap()),
         ["opens", name] => {
             victim.ready();
             begin();
@@ -208,6 +211,32 @@ fn reads(victim: &mut Victim, name: &str, how: &str) {
         _ => panic!("no such way to read: {how}"),
     }
     end();
+}
+
+/// From each peer that comes: reads some in peace, then one in the window, and says what came of
+/// that.
+fn hears(victim: &mut Victim, name: &str, before: u64) {
+    let (_tx, mut rx) = open(name).into_split();
+    let mut bytes = Vec::with_capacity(CAPACITY);
+    loop {
+        victim.pause();
+        for counter in 0..before {
+            rx.recv_into(&mut bytes).unwrap();
+            assert_eq!(read(&bytes), (counter, true));
+        }
+        victim.ready();
+        begin();
+        let answer = rx.recv_into(&mut bytes);
+        begin();
+        match answer {
+            Ok(_) => {
+                victim.line(READ, bytes.len() as u64, read(&bytes) == (before, true));
+                assert!(matches!(rx.recv_into(&mut bytes), Err(RecvError::PeerDied)));
+            }
+            Err(RecvError::PeerMisbehaved(Violation::BadRecord)) => victim.line(REFUSED, 0, true),
+            Err(other) => panic!("{other}"),
+        }
+    }
 }
 
 /// Says goodbye in the window.

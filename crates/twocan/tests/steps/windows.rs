@@ -1,5 +1,6 @@
 //! Which windows there are, and what each run tries of them.
 
+use crate::lies;
 use crate::messages;
 use crate::sessions;
 use crate::signals;
@@ -107,6 +108,21 @@ pub fn of_messages() {
          after {} ms ({again} tried again)",
         all.figure(),
         slowest.as_millis()
+    ));
+}
+
+pub fn of_lies() {
+    let windows: [Window; 3] = [
+        ("the first of a peer", lies::lies),
+        ("the second", lies::lies),
+        ("one of many", lies::lies),
+    ];
+    // More than of others: two looks may be few instructions apart.
+    let Some(all) = through(&windows, choice(400)) else { return };
+    let Tally { windows, points, whole, absent, .. } = all;
+    say(&format!(
+        "the length of a record changed at {points} points in {windows} \
+         windows of recv: {whole} times the message, {absent} times an error with a name"
     ));
 }
 
