@@ -1,3 +1,4 @@
+use super::words::BEHIND_A_LOOK;
 use super::*;
 use std::sync::atomic::{AtomicU32, Ordering as O};
 use std::thread;
@@ -223,6 +224,22 @@ fn a_reset_leaves_nothing_of_the_sets_before_it_whoever_takes_meanwhile() {
     }
     stop.cancel();
     taker.join().unwrap();
+}
+
+/// A taker has looked between two sets and was held up; it takes while somebody resets.
+#[test]
+fn a_reset_that_somebody_came_before_is_repeated() {
+    let event = Event::anonymous(Reset::Auto).unwrap();
+    event.set().unwrap();
+    let taker = event.try_clone().unwrap();
+    let seen = taker.shared.words.look();
+    event.set().unwrap();
+    BEHIND_A_LOOK.set(Some(Box::new(move || {
+        assert!(taker.shared.words.advance(seen.taken, seen.sets), "it has its signal");
+    })));
+    event.reset().unwrap();
+    assert!(BEHIND_A_LOOK.take().is_none(), "somebody was in between");
+    assert!(!event.try_wait().unwrap(), "the second set came before the reset as well");
 }
 
 #[test]

@@ -147,6 +147,8 @@ impl Words {
     pub(super) fn reset(&self) {
         loop {
             let seen = self.look();
+            #[cfg(test)]
+            BEHIND_A_LOOK.take().into_iter().for_each(|step| step());
             let once = cfg!(twocan_mutant = "reset-once");
             if !seen.is_set() || self.advance(seen.taken, seen.sets) || once {
                 return;
@@ -154,7 +156,7 @@ impl Words {
         }
     }
 
-    fn advance(&self, from: u32, to: u32) -> bool {
+    pub(super) fn advance(&self, from: u32, to: u32) -> bool {
         // SYNC event-taken: pairs with `look`.
         self.taken().compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
@@ -165,4 +167,11 @@ impl Words {
         self.taken().store(taken, Ordering::SeqCst);
         self.sets().store(sets, Ordering::SeqCst);
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// What others do behind a reset's next look, in the thread that resets.
+    pub(super) static BEHIND_A_LOOK: std::cell::Cell<Option<Box<dyn FnOnce()>>> =
+        const { std::cell::Cell::new(None) };
 }

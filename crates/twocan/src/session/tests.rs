@@ -6,7 +6,8 @@ use crate::park::{self, Arming};
 use crate::sync::AtomicU64;
 use crate::sys::dir::{Directory, PATIENCE};
 use crate::sys::files;
-use crate::{Channel, ErrorKind};
+use crate::sys::futex::BEFORE_A_WAKE;
+use crate::{Channel, ErrorKind, Spin};
 use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -85,6 +86,27 @@ fn whoever_took_the_name_after_a_sweep_keeps_it() {
     let c = Channel::open(&name).unwrap();
     b.wait_peer(LONG).unwrap();
     drop((b, c));
+}
+
+/// The sleeper's kernel call compares the bell. A wake before the change finds nobody who compares
+/// a moment later.
+#[test]
+fn the_bell_has_changed_when_the_wake_comes() {
+    let (mut a, mut b) = Channel::options().spin(Spin::Never).pair().unwrap();
+    let sleeper = std::thread::spawn(move || while b.recv().is_ok() {});
+    let (tell, told) = std::sync::mpsc::channel();
+    BEFORE_A_WAKE.set(Some(Box::new(move |bell| tell.send(bell).unwrap())));
+    let mut seen = Vec::new();
+    eventually("it sleeps, and is woken", || {
+        a.send("x").unwrap();
+        seen.extend(told.try_iter());
+        seen.len() >= 3
+    });
+    BEFORE_A_WAKE.set(None);
+    // (The watcher may have rung as well.)
+    assert!((1..).zip(&seen).all(|(rings, bell)| rings <= *bell), "{seen:?}");
+    drop(a);
+    sleeper.join().unwrap();
 }
 
 #[test]

@@ -344,6 +344,13 @@ impl Socket {
         assert!(heard, "no answer");
     }
 
+    /// A message, or the end, is there now.
+    pub fn has_news(&self) -> bool {
+        let mut poll = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one entry.
+        unsafe { libc::poll(&raw mut poll, 1, 0) > 0 }
+    }
+
     /// Waits for the end of it.
     pub fn hear_all(&self) -> usize {
         while self.hear() > 0 {}

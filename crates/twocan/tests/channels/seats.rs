@@ -1,5 +1,6 @@
 //! Two ends to a name: who gets a seat, who is refused, and who only seems to hold one.
 
+use crate::fake::{Flaw, Region, START, Socket, seat_of};
 use crate::stage::{Peer, Stage};
 
 #[test]
@@ -193,6 +194,39 @@ fn a_death_is_seen_although_a_child_keeps_the_sockets() {
     // SAFETY: the process that we made the peer fork.
     unsafe { libc::kill(child.parse().unwrap(), libc::SIGKILL) };
     stage.end([a, b]);
+}
+
+#[test]
+fn a_newcomer_is_answered_when_the_one_before_has_gone() {
+    // Who dies closes its sockets one by one, so its successor may be there before its death can be
+    // seen. What it acknowledged and wrote last counts first.
+    let stage = Stage::new("successor");
+    let mut honest = stage.opened("honest");
+    let seat = seat_of(&stage);
+    let [first, next] = [Region::new(Flaw::None), Region::new(Flaw::None)];
+    let present = Socket::connect(&stage, &seat);
+    present.say_hello(&first);
+    assert!(present.hear() > 0, "WELCOME");
+    let newcomer = Socket::connect(&stage, &seat);
+    newcomer.say_hello(&next);
+    for _ in 0..2 {
+        // When these are hung up on, what was said before has been heard.
+        let stranger = Socket::connect(&stage, &seat);
+        stranger.send(b"hello?", &[]).unwrap();
+        assert_eq!(stranger.hear(), 0);
+    }
+    assert!(!newcomer.has_news() && !present.has_news(), "the present one is still there");
+    first.record(START, 1, 4, b"last");
+    honest.says("recv", "last");
+    honest.says("peer", "fake");
+    drop(present);
+    honest.says("recv", "!PeerDied");
+    assert!(newcomer.hear() > 0, "WELCOME");
+    next.record(START, 1, 4, b"next");
+    honest.says("recv", "next");
+    drop(newcomer);
+    honest.says("recv", "!PeerDied");
+    stage.end([honest]);
 }
 
 #[test]

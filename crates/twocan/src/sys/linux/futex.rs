@@ -166,8 +166,20 @@ fn absolute(deadline: Instant) -> Timespec {
     }
 }
 
+#[cfg(test)]
+thread_local! {
+    /// What a test wants to see of a word in the moment of its wake, in the thread that wakes.
+    pub(crate) static BEFORE_A_WAKE: std::cell::Cell<Option<Box<dyn FnMut(u32)>>> =
+        const { std::cell::Cell::new(None) };
+}
+
 /// Wakes all who sleep on `word` in any process.
 pub(crate) fn wake_all(word: &AtomicU32) {
+    #[cfg(test)]
+    if let Some(mut look) = BEFORE_A_WAKE.take() {
+        look(word.load(Ordering::Relaxed));
+        BEFORE_A_WAKE.set(Some(look));
+    }
     wake_address(word, !cfg!(twocan_mutant = "private-futex"));
 }
 
@@ -188,14 +200,6 @@ fn wake_word(word: &Word) {
 /// Adds one to `word` and wakes all who sleep on it, in any process: one system call. A process
 /// killed before it has done nothing, a process killed after it has done both.
 pub(crate) fn add_one_and_wake_all(word: &AtomicU32) -> std::io::Result<()> {
-    if cfg!(twocan_mutant = "set-in-two-steps") {
-        word.fetch_add(1, Ordering::Release);
-        for _ in 0..2000 {
-            std::hint::spin_loop(); // a fault that is there for some microseconds
-        }
-        wake_all(word);
-        return Ok(());
-    }
     #[cfg(twocan_tsan)] // which does not see what the kernel does below
     word.fetch_add(0, Ordering::Release);
     let word = Word::shared(word, 0);

@@ -1,7 +1,7 @@
 //! Waits on more ends than one sleep on words holds. The crowd is there to make it so many; the
 //! stories are told with some of its ends, or with an end beside it.
 
-use super::super::doors::{Attention, Visit};
+use super::super::doors::{Attention, BEHIND_A_LOOK, Visit};
 use crate::sys::process::allow_descriptors;
 use crate::{
     Cancel, Channel, ErrorKind, Event, Receiver, RecvError, Reset, Sender, Until, Waitable,
@@ -350,6 +350,29 @@ fn wait_all_over_many_ends_takes_its_time() {
     assert!(prompt(|| wait_all(&list, LONG).unwrap()));
     assert!(!event.try_wait().unwrap(), "taken");
     sender.join().unwrap();
+}
+
+/// The peer publishes, and rings, when the last look has found nothing and before the sleep begins:
+/// the ring is heard.
+#[test]
+fn a_ring_between_the_last_look_and_the_sleep_is_heard() {
+    for at in [0, 30, MANY - 1] {
+        // New ends each time: what stands armed from an earlier wait is not looked at.
+        let mut crowd = Crowd::new();
+        let mut sender = Some(crowd.senders.remove(at));
+        let (done, sent) = std::sync::mpsc::channel();
+        BEHIND_A_LOOK.set(Some(Box::new(move |index| {
+            if let Some(mut sender) = sender.take_if(|_| index == at) {
+                sender.send("x").unwrap();
+                done.send(sender).unwrap();
+            }
+        })));
+        let found = prompt(|| crowd.wait(LONG));
+        BEHIND_A_LOOK.set(None);
+        assert_eq!(found, Some(at));
+        crowd.receivers[at].try_recv().unwrap();
+        drop(sent.try_recv().expect("it looked, and found nothing"));
+    }
 }
 
 /// One thread sends here and there, one serves whoever is ready; every wake counts, as the sender
