@@ -1,10 +1,11 @@
 //! `cargo xtask mutants`: a test of a promise is trusted once it has failed on a broken copy.
 //!
 //! A fault stands in the source behind `#[cfg(twocan_mutant = "NAME")]` (the healthy line behind
-//! the same with `not(..)`) and has one row in [`TABLE`]. Here the fault is built in, and the named
+//! the same with `not(..)`) and has a row in `mutants/`. Here the fault is built in, and the named
 //! test must fail. A fault that does not compile, or a filter that matches no test, counts as
 //! survived: nothing has been shown.
 
+mod faults;
 mod rules;
 
 use crate::files::{Tree, target};
@@ -47,355 +48,8 @@ struct Mutant {
 
 /// All faults. `cargo xtask check` compares the names with the sources.
 fn all() -> impl Iterator<Item = &'static Mutant> {
-    TABLE.iter().chain(rules::TABLE)
+    faults::TABLE.iter().chain(rules::TABLE)
 }
-
-const TABLE: &[Mutant] = &[
-    row(
-        "publish-first",
-        "the stamp is stored after the message",
-        Place::Test("kill"),
-        "whoever_is_killed_whenever_nothing_is_lost_and_nothing_comes_twice",
-    ),
-    row("publish-first", "the same, in every interleaving", Place::Loom, "loom_ring_"),
-    row("publish-first", "the same, at every instruction", Place::Test("steps"), STEPS),
-    row(
-        "ack-in-recv",
-        "a message is acknowledged when the next is asked for",
-        Place::Test("kill"),
-        "whoever_is_killed_whenever_nothing_is_lost_and_nothing_comes_twice",
-    ),
-    row("ack-in-recv", "the same, at every instruction", Place::Test("steps"), STEPS),
-    row(
-        "set-in-two-steps",
-        "a set event and its sleepers' wake are one step",
-        Place::Test("steps"),
-        "a_signal_is_given_and_taken_or_not",
-    ),
-    row(
-        "wake-one",
-        "all who wait are woken, or one that dies takes the wake along",
-        Place::Test("kill"),
-        "whoever_waits_or_sets_and_is_killed",
-    ),
-    row(
-        "no-clear-seat",
-        "what a dead holder left of a seat is cleared",
-        Place::Test("steps"),
-        "whoever_is_killed_in_coming_or_going",
-    ),
-    row(
-        "no-clear-seat",
-        "the same, at random moments",
-        Place::Test("cycles"),
-        "whoever_is_killed_while_it_makes",
-    ),
-    row(
-        "corpse-is-alive",
-        "a file without a holder is nobody's object",
-        Place::Test("cycles"),
-        "whoever_is_killed_while_it_makes",
-    ),
-    row(
-        "leave-corpse",
-        "the last holder removes the name",
-        Place::Test("cycles"),
-        "whoever_comes_and_goes_again_and_again",
-    ),
-    row(
-        "leak-session",
-        "a session's descriptors are closed",
-        Place::Test("cycles"),
-        "whoever_comes_and_goes_again_and_again",
-    ),
-    row(
-        "no-hand-over",
-        "a newcomer gets the dead regions",
-        Place::Test("kill"),
-        "whoever_is_killed_whenever_nothing_is_lost_and_nothing_comes_twice",
-    ),
-    row(
-        "no-final-ack",
-        "a dead peer's last acknowledgement is read",
-        Place::Test("channels"),
-        "resume::what_a_killed_reader_had_in_hand",
-    ),
-    row(
-        "no-restart",
-        "a long message starts again for a new reader",
-        Place::Test("channels"),
-        "long::a_reader_killed_in_the_middle",
-    ),
-    row(
-        "reset-is-the-end",
-        "what was queued is read behind a reset",
-        Place::Test("channels"),
-        "hostile::a_welcome_that_stands_behind_a_reset_is_read",
-    ),
-    row(
-        "no-region-check",
-        "a region is checked before it is mapped",
-        Place::Test("channels"),
-        "hostile::a_region_that_could_change_under_us",
-    ),
-    row(
-        "sparse-from-anyone",
-        "another user's region is allocated throughout",
-        Place::Unit,
-        "what_could_fail_under_a_reader_is_not_mapped",
-    ),
-    row(
-        "no-bounds-check",
-        "a record lies inside the ring",
-        Place::Test("channels"),
-        "hostile::records_with_impossible_lengths",
-    ),
-    row(
-        "no-bounds-check",
-        "the same, by a peer that writes as it likes",
-        Place::Test("hostile"),
-        "no_store_of_a_hostile_peer",
-    ),
-    row(
-        "no-fragment-check",
-        "fragments make up the announced length",
-        Place::Test("channels"),
-        "hostile::fragments_that_do_not_fit",
-    ),
-    row(
-        "no-length-check",
-        "no message is longer than the limit",
-        Place::Test("hostile"),
-        "no_store_of_a_hostile_peer",
-    ),
-    row(
-        "no-seal-check",
-        "a region cannot change its size",
-        Place::Test("hostile"),
-        "a_hello_that_lies_is_not_answered",
-    ),
-    row(
-        "no-size-check",
-        "a region is as large as was told",
-        Place::Test("hostile"),
-        "a_hello_that_lies_is_not_answered",
-    ),
-    row(
-        "trust-woken",
-        "wake state belongs to a session",
-        Place::Test("channels"),
-        "hostile::what_was_woken_last_belongs_to_a_session",
-    ),
-    row(
-        "no-ack-check",
-        "an acknowledgement names the end of a record",
-        Place::Test("channels"),
-        "hostile::an_acknowledgement_of_what_was_never_sent",
-    ),
-    row(
-        "no-ack-before-send-waits",
-        "an end acknowledges before it waits in send",
-        Place::Test("channels"),
-        "talk::two_ends_with_one_thread_each",
-    ),
-    row(
-        "no-zero-ahead",
-        "the next stamp is zeroed first",
-        Place::Test("channels"),
-        "talk::a_forged_record_in_old_bytes",
-    ),
-    row("no-zero-ahead", "the same, against a model", Place::Unit, "ring::"),
-    row(
-        "no-wake",
-        "who sleeps is woken",
-        Place::Test("channels"),
-        "waits::wait_any_acknowledges_what_was_handed_out",
-    ),
-    row(
-        "no-wake-at-attach",
-        "a newcomer wakes who slept before it knew of it",
-        Place::Test("channels"),
-        "hostile::what_was_sent_before_welcome_came",
-    ),
-    row(
-        "no-limit",
-        "at most four regions are kept",
-        Place::Test("channels"),
-        "resume::a_fifth_life_waits",
-    ),
-    row("no-bell", "a waker changes the word that is slept on", Place::Loom, "loom_park_"),
-    row("no-second-look", "a sleeper looks again after arming", Place::Loom, "loom_park_"),
-    row(
-        "no-fence-publish",
-        "full fence between publishing and the look at the arm",
-        Place::Loom,
-        "loom_park_",
-    ),
-    row("no-fence-arm", "full fence between arming and the second look", Place::Loom, "loom_park_"),
-    row("late-bell", "the bell is read before arming", Place::Loom, "loom_park_"),
-    row("same-arm", "every sleep has a value of its own", Place::Loom, "loom_park_"),
-    row("forget-count", "an arm stays while somebody sleeps", Place::Loom, "loom_park_one_arm"),
-    row("no-fence-publish", "the same, for a sleeper at the doors", Place::Loom, "loom_door_"),
-    row("no-fence-arm", "the same, for a sleeper at the doors", Place::Loom, "loom_door_"),
-    row("same-arm", "the same, for a sleeper at the doors", Place::Loom, "loom_door_"),
-    row(
-        "door-forgets-ring",
-        "a doorbell that rang is armed anew before the next sleep",
-        Place::Loom,
-        "loom_door_every_record",
-    ),
-    row("door-forgets-ring", "the same, between threads", Place::Unit, "no_ring_is_lost"),
-    row(
-        "door-drain-late",
-        "a doorbell is emptied before arm and look",
-        Place::Loom,
-        "loom_door_every_record",
-    ),
-    row("door-drain-late", "the same, between threads", Place::Unit, "no_ring_is_lost"),
-    row(
-        "door-no-generation",
-        "an arm of somebody else's is no proof that nothing came",
-        Place::Unit,
-        "what_came_while_the_half_was_armed_for_somebody_else",
-    ),
-    row(
-        "door-empties-in-silence",
-        "whoever empties a doorbell tells the others",
-        Place::Unit,
-        "whoever_empties_a_doorbell",
-    ),
-    row(
-        "door-put-out",
-        "a sleeper that leaves lets the doorbell stay armed",
-        Place::Unit,
-        "a_sleeper_for_few_that_leaves",
-    ),
-    row(
-        "door-rings-alone",
-        "a ring at the door wakes those on the word as well",
-        Place::Unit,
-        "sleepers_of_both_kinds_on_one_half",
-    ),
-    row(
-        "door-no-news",
-        "the watcher's news reaches the sets of doorbells",
-        Place::Unit,
-        "comings_and_goings_wake_a_wait_at_doors",
-    ),
-    row(
-        "door-deaf",
-        "the set hears the doorbell it arms",
-        Place::Unit,
-        "each_of_many_wakes_a_sleeper",
-    ),
-    row("relaxed-stamp-store", "the stamp publishes the payload", Place::Loom, "loom_ring_"),
-    row("relaxed-stamp-load", "who sees the stamp sees the payload", Place::Loom, "loom_ring_"),
-    row(
-        "relaxed-ack-store",
-        "an acknowledgement comes after the copy",
-        Place::Loom,
-        "loom_ring_a_line_is_used_again",
-    ),
-    row(
-        "relaxed-ack-load",
-        "who sees it may overwrite",
-        Place::Loom,
-        "loom_ring_a_line_is_used_again",
-    ),
-    row(
-        "local-before-news",
-        "the flag first, then the word",
-        Place::Loom,
-        "loom_news_ends_a_sleep",
-    ),
-    row(
-        "no-local",
-        "the watcher changes the word that is slept on",
-        Place::Loom,
-        "loom_news_ends_a_sleep",
-    ),
-    row(
-        "forget-taken",
-        "what a dying reader had taken is known",
-        Place::Test("channels"),
-        "hostile::a_message_taken_by_a_reader",
-    ),
-    row(
-        "unwatched",
-        "what cannot be watched is looked at",
-        Place::Test("system"),
-        "refused::an_end_that_may_watch_nothing_more",
-    ),
-    row(
-        "no-room-is-their-fault",
-        "a lack of room here is no fault of the other side",
-        Place::Test("system"),
-        "shortage::who_has_no_room",
-    ),
-    row(
-        "no-length-limit",
-        "no file is made longer than the process may",
-        Place::Test("system"),
-        "shortage::files_may_not_be_long",
-    ),
-    row(
-        "only-records-are-watched",
-        "a seat whose socket was removed is bound again",
-        Place::Test("system"),
-        "swept::what_is_swept",
-    ),
-    row(
-        "sockets-tell-all",
-        "a death is told although a copy of the process goes on",
-        Place::Test("system"),
-        "lives::copies_of_a_process",
-    ),
-    row(
-        "waits-by-the-wall-clock",
-        "no wait is by a clock that can be set",
-        Place::Test("system"),
-        "clocks::no_wait_is",
-    ),
-    row(
-        "by-another-clock",
-        "a limit is by the clock that is asked for",
-        Place::Test("system"),
-        "clocks::time_outs_are_kept_in_a_namespace",
-    ),
-    row(
-        "signal-expires",
-        "a signal waits for whoever is stopped",
-        Place::Test("system"),
-        "stops::a_stopped_waiter",
-    ),
-    row(
-        "own-user-only",
-        "who is let in by the option for everyone is let in",
-        Place::Test("system"),
-        "users::everyone_is_let_in",
-    ),
-    row(
-        "refusal-ignored",
-        "a fence that is refused is made up for",
-        Place::Test("system"),
-        "sandbox::a_pair_of_which_one_end_locks_itself_in",
-    ),
-    row(
-        "deaf-is-quiet",
-        "a doorbell that cannot be heard is replaced by its word",
-        Place::Test("system"),
-        "crowds::a_wait_on_many_ends_needs_no_descriptors",
-    ),
-    row(
-        "endless-look",
-        "a look has an end whatever the ring's writer does",
-        Place::Unit,
-        "a_ring_that_goes_on_for_ever",
-    ),
-];
-
-/// The test of `send`, `recv` and acknowledge, led by single steps.
-const STEPS: &str = "a_message_is_whole_or_absent_at_every_instruction";
 
 const fn row(name: &'static str, breaks: &'static str, place: Place, test: &'static str) -> Mutant {
     Mutant { name, breaks, package: "twocan", place, test }
@@ -414,7 +68,8 @@ pub(crate) fn mutants(which: &[String]) -> Result<(), String> {
     if whole {
         compare(&Tree::read())?;
     }
-    for name in which.iter().filter(|name| !whole && all().all(|m| m.name != **name)) {
+    let unknown = which.iter().find(|name| !whole && all().all(|m| m.name != **name));
+    if let Some(name) = unknown {
         return Err(format!("there is no mutant \"{name}\"; `cargo xtask mutants list` has all"));
     }
     let mut rows: Vec<&Mutant> =
@@ -576,17 +231,29 @@ const BUILD: &[(&str, &str)] = &[
     ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "256"),
 ];
 
-/// Every fault in the sources has a row, and every row a fault.
+/// The page with a table of all rules and their faults.
+const PAGE: &str = "docs/reliability.md";
+
+/// Every fault in the sources has a row, and every row a fault; a reader finds each.
 pub(crate) fn compare(tree: &Result<Tree, String>) -> Result<(), String> {
     let tree = tree.as_ref().map_err(Clone::clone)?;
     let rows: BTreeSet<&str> = all().map(|m| m.name).collect();
     let found = named_in(tree);
     let mut wrong = Vec::new();
     for name in found.iter().filter(|name| !rows.contains(name.as_str())) {
-        wrong.push(format!("the fault \"{name}\" has no row in xtask/src/mutants.rs"));
+        wrong.push(format!("the fault \"{name}\" has no row in xtask/src/mutants/"));
     }
     for name in rows.iter().filter(|name| !found.contains(**name)) {
         wrong.push(format!("the row \"{name}\" has no fault in the sources"));
+    }
+    if let Some(page) = tree.get(PAGE) {
+        let stands = |name: &str| {
+            let name = format!("`{name}`");
+            page.text.lines().any(|line| line.starts_with('|') && line.contains(&name))
+        };
+        for name in rows.iter().filter(|name| !stands(name)) {
+            wrong.push(format!("{PAGE} has no row of the fault \"{name}\""));
+        }
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n       ")) }
 }
@@ -611,6 +278,17 @@ mod tests {
         let text = "#[cfg(twocan_mutant = \"unheard_of\")]\nfn broken() {}\n";
         let tree = Ok(Tree::of(&[("crates/twocan/src/ring.rs", text)]));
         assert!(compare(&tree).unwrap_err().contains("unheard_of"));
+    }
+
+    #[test]
+    fn a_fault_that_no_reader_finds_is_told() {
+        let missing = |page: &str| {
+            let told = compare(&Ok(Tree::of(&[(PAGE, page)]))).unwrap_err();
+            told.contains(&format!("{PAGE} has no row of the fault \"{}\"", faults::TABLE[0].name))
+        };
+        assert!(missing("named in passing: `publish-first`"));
+        assert!(!missing("| the message before its stamp | `publish-first` | kill |"));
+        assert!(!missing("| the stamp | `another`, `publish-first` | loom |"));
     }
 
     #[test]
