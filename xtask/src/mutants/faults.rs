@@ -132,8 +132,8 @@ pub(super) const TABLE: &[Mutant] = &[
     row(
         "no-length-check",
         "no message is longer than the limit",
-        Place::Test("hostile"),
-        "no_store_of_a_hostile_peer",
+        Place::Test("channels"),
+        "hostile::fragments_that_do_not_fit",
     ),
     row(
         "no-seal-check",

@@ -482,7 +482,18 @@ impl End {
             return Err(e);
         }
         #[cfg(twocan_mutant = "welcome-first")]
-        std::thread::sleep(std::time::Duration::from_millis(500));
+        {
+            // Until a half that knows nothing yet has published, and a little longer: it looks at
+            // the news behind that.
+            let (head, short) = (self.own.head(), std::time::Duration::from_millis(10));
+            let sent = (0..1500).any(|_| {
+                self.own.head() != head || {
+                    std::thread::sleep(short);
+                    false
+                }
+            });
+            (0..50).filter(|_| sent).for_each(|_| std::thread::sleep(short));
+        }
         state.epoch += 1;
         let start = region.shape().start;
         crate::note!("{}: joined by {:?}", self.shown_name(), info.pid);
