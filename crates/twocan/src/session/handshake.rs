@@ -482,24 +482,24 @@ impl End {
             return Err(e);
         }
         #[cfg(twocan_mutant = "welcome-first")]
-        {
-            // Until a half that knows nothing yet has published, and a little longer: it looks at
-            // the news behind that.
-            let (head, short) = (self.own.head(), std::time::Duration::from_millis(10));
-            let sent = (0..1500).any(|_| {
-                self.own.head() != head || {
-                    std::thread::sleep(short);
-                    false
-                }
-            });
-            (0..50).filter(|_| sent).for_each(|_| std::thread::sleep(short));
-        }
+        self.hold_back();
         state.epoch += 1;
         let start = region.shape().start;
         crate::note!("{}: joined by {:?}", self.shown_name(), info.pid);
         state.install(generation, region, start, Some(info));
         self.tell();
         Ok(())
+    }
+
+    /// Until a half that knows of no session yet has published, and a little longer: it looks at the
+    /// news behind that.
+    #[cfg(twocan_mutant = "welcome-first")]
+    fn hold_back(&self) {
+        let (head, mut left) = (self.own.head(), 1500);
+        while left > 0 {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            left = if self.own.head() != head { left.min(50) } else { left } - 1;
+        }
     }
 
     // ---- small things ----
