@@ -491,13 +491,13 @@ impl End {
         Ok(())
     }
 
-    /// Until a half that knows of no session yet has published, and a little longer: it looks at the
-    /// news behind that.
+    /// Until a half that knows of no session yet has published, and a little longer: it looks at
+    /// the news behind that.
     #[cfg(twocan_mutant = "welcome-first")]
     fn hold_back(&self) {
         let (head, mut left) = (self.own.head(), 1500);
         while left > 0 {
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10));
             left = if self.own.head() != head { left.min(50) } else { left } - 1;
         }
     }

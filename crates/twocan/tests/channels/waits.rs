@@ -214,8 +214,11 @@ fn each_new_peer_is_woken_also_at_its_first_sleep() {
 fn a_peer_that_has_just_attached_is_woken() {
     let stage = Stage::new("just-attached");
     let mut a = stage.opened("a");
+    // It knows of all that has happened so far, and need not ask again.
+    a.does("send early");
     let mut b = stage.opened("b");
     b.does("wait-peer");
+    b.says("recv", "early");
     b.tell("recv");
     b.waits();
     a.does("send at once");
