@@ -170,8 +170,10 @@ impl Words {
 }
 
 #[cfg(test)]
+type Step = Box<dyn FnOnce()>;
+#[cfg(test)]
 thread_local! {
     /// What others do behind a reset's next look, in the thread that resets.
-    pub(super) static BEHIND_A_LOOK: std::cell::Cell<Option<Box<dyn FnOnce()>>> =
+    pub(super) static BEHIND_A_LOOK: std::cell::Cell<Option<Step>> =
         const { std::cell::Cell::new(None) };
 }

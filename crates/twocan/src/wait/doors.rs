@@ -317,8 +317,10 @@ fn behind_a_look(index: usize) {
 }
 
 #[cfg(test)]
+type Step = Box<dyn FnMut(usize)>;
+#[cfg(test)]
 thread_local! {
-    pub(super) static BEHIND_A_LOOK: Cell<Option<Box<dyn FnMut(usize)>>> =
+    pub(super) static BEHIND_A_LOOK: Cell<Option<Step>> =
         const { Cell::new(None) };
 }
 

@@ -167,9 +167,11 @@ fn absolute(deadline: Instant) -> Timespec {
 }
 
 #[cfg(test)]
+type Look = Box<dyn FnMut(u32)>;
+#[cfg(test)]
 thread_local! {
     /// What a test wants to see of a word in the moment of its wake, in the thread that wakes.
-    pub(crate) static BEFORE_A_WAKE: std::cell::Cell<Option<Box<dyn FnMut(u32)>>> =
+    pub(crate) static BEFORE_A_WAKE: std::cell::Cell<Option<Look>> =
         const { std::cell::Cell::new(None) };
 }
 
