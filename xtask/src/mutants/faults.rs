@@ -36,12 +36,6 @@ pub(super) const TABLE: &[Mutant] = &[
     row(
         "no-clear-seat",
         "what a dead holder left of a seat is cleared",
-        Place::Test("steps"),
-        "whoever_is_killed_in_coming_or_going",
-    ),
-    row(
-        "no-clear-seat",
-        "the same, at random moments",
         Place::Test("cycles"),
         "whoever_is_killed_while_it_makes",
     ),
