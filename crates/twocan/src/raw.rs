@@ -40,11 +40,11 @@ pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
                 ..=32 => {
                     half_line(from, to, 0, len - 16);
                 }
-                ..=64 => {
+                33..=64 => {
                     half_line(from, to, 0, 16);
                     half_line(from, to, len - 32, len - 16);
                 }
-                ..=SMALL => blocks(from, to, len),
+                65..=SMALL => blocks(from, to, len),
                 _ => crate::sys::memory::copy_opaque(from, to, len),
             }
         }

@@ -76,6 +76,9 @@ const SYSTEM: &[&str] = &[
     "group",
     "everyone",
     "occupied",
+    "locked-in",
+    "crowded",
+    "open-directory",
 ];
 
 /// What `cargo xtask fuzz` tells.

@@ -526,7 +526,7 @@ fn a_ring_that_goes_on_for_ever_is_looked_at_for_a_while() {
         heap.word(at).store(stamp(position), Relaxed);
     };
     put(0);
-    let passed = std::cell::Cell::new(0);
+    let passed = Cell::new(0);
     // Its writer keeps in step: behind each record that is passed over stands another.
     let void = |record: &Record| {
         put(record.next);

@@ -118,10 +118,10 @@ pub fn of_lies() {
         ("one of many", lies::lies),
     ];
     // More than of others: two looks may be few instructions apart.
-    let Some(all) = through(&windows, choice(400)) else { return };
+    let Some(all) = through("length-lies", &windows, choice(400)) else { return };
     let Tally { windows, points, whole, absent, .. } = all;
     say(&format!(
-        "the length of a record changed at {points} points in {windows} \
+        "trust: length-lies: the length of a record changed at {points} points in {windows} \
          windows of recv: {whole} times the message, {absent} times an error with a name"
     ));
 }

@@ -463,7 +463,7 @@ fn the_seat_of_another_users_killed_end_is_left_to_its_owner() {
 /// names; and the directory itself is nobody's who could undo that.
 #[test]
 fn the_directory_of_all_is_roots_and_lets_nobody_remove_what_is_anothers() {
-    let Some(stage) = Stage::new() else { return };
+    let Some(stage) = Stage::new("open-directory") else { return };
     let machine = stage.machine();
     let refused = |owner: u32, mode: u32| {
         chown(&machine, Some(owner), None).unwrap();
