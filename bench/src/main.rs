@@ -48,6 +48,9 @@ pub(crate) struct Options {
     /// Milliseconds that are measured in one session [default: 200; quick: 20]
     #[arg(long, value_name = "N")]
     millis: Option<u64>,
+    /// Only rounds in which the cores were so far apart; the others are tried again
+    #[arg(long, value_name = "WHERE")]
+    cores: Option<row::Cores>,
     /// Names the candidates and how they are set up.
     #[arg(long)]
     list: bool,

@@ -21,6 +21,9 @@ const IDLE: Duration = Duration::from_secs(5);
 /// From the last message until counting begins.
 const SETTLE: Duration = Duration::from_millis(500);
 
+/// So many times as many rounds are tried for cores that were asked for.
+const PATIENCE: usize = 20;
+
 /// One row to be: a candidate at one work and size.
 #[derive(Debug)]
 struct Case {
@@ -157,16 +160,20 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// All rounds, every case in turn. The kind of which there are more counts; cases that are short of
-/// it get some more rounds.
+/// All rounds, every case in turn. The kind that was asked for counts, or that of which there are
+/// most; cases that are short of it get some more rounds.
 fn interleaved(options: &Options, cases: &mut [Case], rounds: usize) -> Cores {
     for _ in 0..rounds {
         cases.iter_mut().for_each(|case| case.round(options));
     }
-    let total = |cores| cases.iter().map(|case| case.rounds.count(cores)).sum::<usize>();
-    let [apart, together] = Cores::ALL.map(total);
-    let cores = if apart >= together { Cores::Apart } else { Cores::Together };
-    let more = if options.quick { rounds.div_ceil(2) } else { rounds };
+    let total = |cores: &Cores| cases.iter().map(|case| case.rounds.count(*cores)).sum::<usize>();
+    let most = Cores::ALL.into_iter().max_by_key(total).unwrap_or(Cores::Apart);
+    let cores = options.cores.unwrap_or(most);
+    let more = match options.cores {
+        Some(_) => PATIENCE * rounds,
+        None if options.quick => rounds.div_ceil(2),
+        None => rounds,
+    };
     for _ in 0..more {
         let short = cases.iter_mut().filter(|case| case.rounds.count(cores) < rounds);
         short.for_each(|case| case.round(options));

@@ -1,7 +1,7 @@
 //! Tables for people.
 
 use crate::candidates::{Facts, WAITERS};
-use crate::row::{Cores, Row};
+use crate::row::Row;
 use crate::task::Work;
 use std::fmt::Write;
 
@@ -152,8 +152,8 @@ fn line(out: &mut String, rows: &[Row], row: &Row) {
     if let Some(sleeps) = row.figures.get("sleeps").filter(|_| row.work == Work::Parked) {
         let _ = write!(out, "   slept {sleeps:.2} times a trip");
     }
-    if row.cores == Some(Cores::Together) && row.work != Work::Open {
-        out.push_str("   (one physical core)");
+    if let Some(cores) = row.cores.filter(|_| row.work != Work::Open) {
+        let _ = write!(out, "   ({})", cores.describe());
     }
     out.push('\n');
 }
