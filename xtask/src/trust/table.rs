@@ -168,6 +168,14 @@ pub(super) const TABLE: &[Row] = &[
         long: None,
     },
     Row {
+        key: "length-lies",
+        event: "a peer changes the length of its record at any instruction of recv",
+        promise: "the message that was checked, or an error with a name",
+        run: Run::Release { target: "steps", filter: "a_length_that_changes" },
+        ci: length(&[("TWOCAN_STEPS", "all")], 20),
+        long: None,
+    },
+    Row {
         key: "lost-wake",
         event: "one message at a time, the waiter just falling asleep",
         promise: "no waiter sleeps for 100 ms beside what it waits for",
