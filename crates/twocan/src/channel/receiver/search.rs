@@ -55,7 +55,8 @@ impl Receiver {
             }
         }
         let said = owner.own.head();
-        let said_before = self.said;
+        // Was the answer there at the first look? `None` = nothing was asked.
+        let mut at_once = None;
         if said == self.said {
             if !self.ring.ready(region) {
                 return None;
@@ -74,25 +75,26 @@ impl Receiver {
                 region.expect_read(ring.position(), lines);
                 ring.ready(region)
             };
-            let at_once = ready();
-            let there = at_once || self.spinner.glance(|| ready() || owner.news() != news);
+            let there = ready();
+            at_once = Some(there);
+            let there = there || self.spinner.glance(|| ready() || owner.news() != news);
             if !there || owner.news() != news {
                 return None;
             }
-            self.said = said;
-            self.pace = Pace::Answer;
-            self.prompt = if at_once { self.prompt.saturating_add(1) } else { 0 };
-            owner.own.expect_write(said, lines);
         }
         let record = self.ring.plain(region, self.longest)?;
         // SYNC discard
         if region.header().discard.load(Ordering::Acquire) != 0 {
             return None;
         }
-        let taken = take(region, &record);
-        if said_before != said {
+        if let Some(at_once) = at_once {
+            self.said = said;
+            self.pace = Pace::Answer;
+            self.prompt = if at_once { self.prompt.saturating_add(1) } else { 0 };
             self.lines = record.lines().min(FEW);
+            owner.own.expect_write(said, self.lines);
         }
+        let taken = take(region, &record);
         self.settle_record(&record);
         Some(taken)
     }
