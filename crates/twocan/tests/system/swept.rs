@@ -12,7 +12,8 @@ type Sweep = fn(&Path);
 pub fn play(args: &[&str]) -> bool {
     let ["all", dir] = *args else { return false };
     let dir = Path::new(dir);
-    let sweeps: [(&str, Sweep); 6] = [
+    let sweeps: [(&str, Sweep); 7] = [
+        ("the lock file", |dir| remove(dir, |name| name == ".lock")),
         ("sockets", |dir| remove(dir, |name| name.ends_with(".0") || name.ends_with(".1"))),
         ("one socket", |dir| remove(dir, |name| name.ends_with(".0"))),
         ("records", |dir| remove(dir, |name| name.ends_with(".seat"))),
@@ -36,9 +37,23 @@ fn remove(dir: &Path, which: impl Fn(&str) -> bool) {
     for file in std::fs::read_dir(dir).unwrap() {
         let path = file.unwrap().path();
         if which(path.file_name().unwrap().to_str().unwrap()) {
-            std::fs::remove_file(path).unwrap();
+            // Whoever takes its seat back meanwhile clears what is left of it, too.
+            match std::fs::remove_file(path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => panic!("{e}"),
+                _ => {}
+            }
         }
     }
+}
+
+/// How many sockets and how many records of seats there are.
+fn seats(dir: &Path) -> [usize; 2] {
+    let names = || std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let count = |ends: &[&str]| {
+        let of = |name: &str| ends.iter().any(|end| name.ends_with(end));
+        names().filter(|file| file.file_name().to_str().is_some_and(of)).count()
+    };
+    [count(&[".0", ".1"]), count(&[".seat"])]
 }
 
 fn pair_goes_on(dir: &Path, what: &str, sweep: Sweep) {
@@ -52,6 +67,9 @@ fn pair_goes_on(dir: &Path, what: &str, sweep: Sweep) {
     converse(&mut end, 5);
     assert!(end.peer().is_some(), "{what}");
     eventually(what, || end.is_findable());
+    // The other end takes its seat back, too, before somebody else asks for one: a stranger may have
+    // what nobody holds.
+    eventually(what, || seats(dir) == [2, 2]);
     // Both seats are theirs again: nobody else sits down.
     let refused = || Channel::open(&name).map(drop).map_err(|e| e.kind());
     eventually(what, || refused() == Err(ErrorKind::InUse));
@@ -100,7 +118,7 @@ fn what_is_swept_goes_on_and_says_so() {
     child.finish();
     trust(
         "swept",
-        "6 sweeps under a live pair: it goes on, its name is taken back, and it says so",
+        "7 sweeps under a live pair: it goes on, its name is taken back, and it says so",
     );
 }
 

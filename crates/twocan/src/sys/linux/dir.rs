@@ -2,6 +2,7 @@
 
 use super::fd::Fd;
 use super::{lock, object, user};
+use crate::name::parse_hash;
 use crate::{Error, ErrorKind, Result, Scope};
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, Stat, fchmod, fstat, mkdir, openat, statat,
@@ -24,6 +25,14 @@ pub(crate) struct Directory {
     fd: Fd,
     path: PathBuf,
     scope: Scope,
+}
+
+/// Is this the name of a channel's seat or of its record? Nobody else makes such names.
+fn is_seat(name: &str) -> bool {
+    let parts = name.strip_prefix("ch-").and_then(|rest| rest.split_once('.'));
+    parts.is_some_and(|(hash, rest)| {
+        parse_hash(hash).is_some() && matches!(rest, "0" | "1" | "0.seat" | "1.seat")
+    })
 }
 
 impl Directory {
@@ -71,11 +80,13 @@ impl Directory {
 
     /// Files here that nobody holds are removed. A directory that was chosen by mistake, with files
     /// of other programs in it, must be safe from that: ours have had the lock file from the start.
+    /// A sweep may have taken it, and spared the seats of the living.
     fn refuse_strange_files(&self) -> Result<()> {
         if statat(self.fd(), lock::FILE, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
             return Ok(());
         }
-        let ours = |name: &str| name == MACHINE || name.starts_with(object::UNFINISHED);
+        let unfinished = |name: &str| name.starts_with(object::UNFINISHED);
+        let ours = |name: &str| name == MACHINE || unfinished(name) || is_seat(name);
         let strange = |name: &String| !ours(name) && name != lock::FILE;
         match self.file_names().into_iter().find(strange) {
             // Made by another process since the first look.
