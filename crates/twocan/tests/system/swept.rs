@@ -67,8 +67,8 @@ fn pair_goes_on(dir: &Path, what: &str, sweep: Sweep) {
     converse(&mut end, 5);
     assert!(end.peer().is_some(), "{what}");
     eventually(what, || end.is_findable());
-    // The other end takes its seat back, too, before somebody else asks for one: a stranger may have
-    // what nobody holds.
+    // The other end takes its seat back, too, before somebody else asks for one: a stranger may
+    // have what nobody holds.
     eventually(what, || seats(dir) == [2, 2]);
     // Both seats are theirs again: nobody else sits down.
     let refused = || Channel::open(&name).map(drop).map_err(|e| e.kind());
