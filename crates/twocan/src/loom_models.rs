@@ -292,7 +292,7 @@ fn send(world: &World, messages: u64, len: usize) {
         }
         published();
         ring_receiver(world, &mut woken);
-        ring.zero_ahead(memory, len);
+        ring.take_ahead(memory, len);
     }
 }
 
@@ -344,7 +344,7 @@ fn loom_ring_old_bytes_are_never_a_record() {
             let mut ring = other.memory.producer();
             for n in 0..2 {
                 ring.push(&other.memory, Kind::Data, [&[], &message(n, LEN)]).unwrap();
-                ring.zero_ahead(&other.memory, LEN);
+                ring.take_ahead(&other.memory, LEN);
             }
         });
         let mut ring = world.memory.consumer();

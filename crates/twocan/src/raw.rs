@@ -14,8 +14,30 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
 /// `from` is readable and `to` writable for `len` bytes; they do not overlap. The private side is
 /// nobody else's meanwhile.
 #[cfg(all(target_arch = "x86_64", not(twocan_tsan)))]
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
+    // In line for what is most often sent.
+    // SAFETY: the caller vouches for both ranges; each step wants as many bytes as it is asked for.
+    unsafe {
+        match len {
+            33..=64 => {
+                half_line(from, to, 0, 16);
+                half_line(from, to, len - 32, len - 16);
+            }
+            16..=32 => half_line(from, to, 0, len - 16),
+            ..16 => few(from, to, len),
+            65..=SMALL => blocks(from, to, len),
+            _ => crate::sys::memory::copy_opaque(from, to, len),
+        }
+    }
+}
+
+/// Copies fewer than 16 bytes.
+///
+/// # Safety
+/// As [`copy`].
+#[cfg(all(target_arch = "x86_64", not(twocan_tsan)))]
+unsafe fn few(from: *const u8, to: *mut u8, len: usize) {
     use std::arch::asm;
     macro_rules! one {
         ($register:ident, $pointer:literal, $modifier:literal) => {
@@ -32,24 +54,6 @@ pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
             }
         };
     }
-    if len >= 16 {
-        // SAFETY: the caller vouches for both ranges; each step wants as many bytes as it is asked
-        // for.
-        unsafe {
-            match len {
-                ..=32 => {
-                    half_line(from, to, 0, len - 16);
-                }
-                33..=64 => {
-                    half_line(from, to, 0, 16);
-                    half_line(from, to, len - 32, len - 16);
-                }
-                65..=SMALL => blocks(from, to, len),
-                _ => crate::sys::memory::copy_opaque(from, to, len),
-            }
-        }
-        return;
-    }
     match len {
         8 => one!(reg, "qword", ""),
         4 => one!(reg, "dword", ":e"),
@@ -57,18 +61,18 @@ pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
         1 => one!(reg_byte, "byte", ""),
         // SAFETY: the caller vouches for both ranges; the two halves overlap and cover it.
         9..16 => unsafe {
-            copy(from, to, 8);
-            copy(from.add(len - 8), to.add(len - 8), 8);
+            few(from, to, 8);
+            few(from.add(len - 8), to.add(len - 8), 8);
         },
         // SAFETY: as above.
         5..8 => unsafe {
-            copy(from, to, 4);
-            copy(from.add(len - 4), to.add(len - 4), 4);
+            few(from, to, 4);
+            few(from.add(len - 4), to.add(len - 4), 4);
         },
         // SAFETY: as above.
         3 => unsafe {
-            copy(from, to, 2);
-            copy(from.add(2), to.add(2), 1);
+            few(from, to, 2);
+            few(from.add(2), to.add(2), 1);
         },
         _ => {}
     }
@@ -229,23 +233,6 @@ pub(crate) unsafe fn copy_in(from: &[u8], to: *mut u8) {
     }
     // SAFETY: the caller's promise for `to`; `from` is a slice.
     unsafe { copy(from.as_ptr(), to, from.len()) };
-}
-
-/// Says that the line of `word` will be written soon, so that it is here alone by then. Nothing but
-/// a hint.
-#[inline]
-pub(crate) fn expect_write(word: &AtomicU64) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch changes nothing and cannot fault.
-    unsafe {
-        std::arch::asm!(
-            "prefetchw [{0}]",
-            in(reg) word,
-            options(nostack, preserves_flags, readonly)
-        );
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = word;
 }
 
 /// Says that the line of `word` will be read soon. Nothing but a hint.

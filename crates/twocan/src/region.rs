@@ -4,8 +4,8 @@
 use crate::error::{Result, Violation};
 use crate::layout::*;
 use crate::raw;
-use crate::ring::{Lines, Memory, MemoryMut};
-use crate::sync::{AtomicU8, AtomicU64, Ordering};
+use crate::ring::{Lines, Memory, MemoryMut, Starts};
+use crate::sync::{AtomicU64, Ordering};
 use crate::sys::closer::Shy;
 use crate::sys::fd::Fd;
 use crate::sys::memfd;
@@ -49,8 +49,7 @@ pub(crate) struct OwnRegion {
     /// Behind the last record, padding included. Private to the process: the peer finds its way by
     /// the stamps.
     head: AtomicU64,
-    /// For each line of the ring: does a record begin there? Written by the sending half alone.
-    begins: Box<[AtomicU8]>,
+    starts: Starts,
     /// Bytes from the first position on: once the head has come so far, the pages behind it are
     /// made. `u64::MAX`: all are.
     ahead_at: AtomicU64,
@@ -148,10 +147,9 @@ impl OwnRegion {
         identity.id.store(id, Ordering::Relaxed);
         identity.capacity.store(shape.capacity, Ordering::Relaxed);
         identity.start.store(shape.start, Ordering::Relaxed);
-        let begins = (0..capacity / LINE).map(|_| AtomicU8::new(0)).collect();
-        let ahead_at = AtomicU64::new(QUIET);
-        let own = OwnRegion { region, head: AtomicU64::new(shape_start), begins, ahead_at };
-        own.begins[own.line(shape_start)].store(1, Ordering::Relaxed);
+        let (starts, ahead_at) = (Starts::new(capacity), AtomicU64::new(QUIET));
+        let own = OwnRegion { region, head: AtomicU64::new(shape_start), starts, ahead_at };
+        own.starts.add(shape_start);
         // The reader looks here before anything is sent. It never touches a page that its owner has
         // not: behind each record the next stamp is zeroed first.
         own.lines().stamp(shape_start).store(0, Ordering::Relaxed);
@@ -200,40 +198,7 @@ impl OwnRegion {
     /// acknowledged one to the head. A peer that acknowledges half a record would leave its
     /// successor in the middle of payload.
     pub(crate) fn is_boundary(&self, position: u64) -> bool {
-        self.begin(position).load(Ordering::Relaxed) != 0
-    }
-
-    /// Does a record begin in the line of `position`?
-    #[inline(always)]
-    fn begin(&self, position: u64) -> &AtomicU8 {
-        // SAFETY: there is one for each line of the ring, and `line` masks into it.
-        unsafe { self.begins.get_unchecked(self.line(position)) }
-    }
-
-    /// No record begins in these lines. A record does not cross the ring's end: what lies inside it
-    /// is one stretch.
-    #[inline(never)]
-    fn inside(&self, from: usize, lines: usize) {
-        let begins = &self.begins[from..from + lines];
-        if lines < 16 {
-            return begins.iter().for_each(|line| line.store(0, Ordering::Relaxed));
-        }
-        // SAFETY: the bytes of the slice; atomics may be written through a shared reference, and
-        // the copy of zeros is unseen by the compiler, as every other access to them is atomic.
-        unsafe { raw::fill(begins.as_ptr().cast::<u8>().cast_mut(), 0, lines) };
-    }
-
-    #[inline(always)]
-    fn line(&self, position: u64) -> usize {
-        (position & (self.region.shape.capacity - 1)) as usize / LINE
-    }
-
-    /// A record of so many lines will be written at `position` soon.
-    #[inline(always)]
-    pub(crate) fn expect_write(&self, position: u64, lines: u64) {
-        for line in 0..lines {
-            raw::expect_write(self.lines().stamp(position.wrapping_add(line * LINE as u64)));
-        }
+        self.starts.has(position)
     }
 
     /// Touches all of it now. The memory is there already, so nothing can fail that matters.
@@ -349,17 +314,25 @@ impl MemoryMut for OwnRegion {
         unsafe { raw::copy_in(from, self.region.at(at, from.len())) }
     }
     #[inline(always)]
+    fn begins(&self, position: u64) -> bool {
+        self.starts.add(position)
+    }
+    #[inline(always)]
+    fn covers(&self, position: u64, lines: usize) {
+        if lines > 0 {
+            self.starts.cover(position, lines);
+        }
+    }
+    #[inline(always)]
     fn head_moves(&self, from: u64, head: u64) {
         let lines = head.wrapping_sub(from) as usize / LINE;
-        if lines == 2 {
-            self.begin(from.wrapping_add(LINE as u64)).store(0, Ordering::Relaxed);
-        } else if lines > 2 {
-            self.inside(self.line(from) + 1, lines - 1);
-        }
-        self.begin(head).store(1, Ordering::Relaxed);
+        self.covers(from.wrapping_add(LINE as u64), lines - 1);
         // SYNC own-head: pairs with the check of a last acknowledgement, by way of the stamp stored
         // after this.
         self.head.store(head, Ordering::Release);
+    }
+    #[inline(always)]
+    fn head_moved(&self, head: u64) {
         let sent = head.wrapping_sub(self.region.shape.start);
         if sent >= self.ahead_at.load(Ordering::Relaxed) {
             self.go_ahead(sent);

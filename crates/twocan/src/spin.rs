@@ -98,13 +98,16 @@ impl Spinner {
         }
     }
 
-    /// The first looks for an answer, in line with the call that waits for it; true = there is
-    /// something.
-    #[inline]
-    pub(crate) fn glance(&self, ready: impl Fn() -> bool) -> bool {
+    /// The first looks for an answer, in line with the call that waits for it; true = it is there,
+    /// false = there is something else, or nothing so far.
+    #[inline(always)]
+    pub(crate) fn glance(&self, ready: impl Fn() -> bool, other: impl Fn() -> bool) -> bool {
         for _ in 0..if self.looks { LOOKS } else { 0 } {
             if ready() {
                 return true;
+            }
+            if other() {
+                return false;
             }
             spin_loop();
         }

@@ -62,7 +62,7 @@ pub struct Receiver {
     pace: Pace,
     /// Messages taken since this half waited last.
     run: u32,
-    /// Lines of the last answer, a few at most: the next may be as long.
+    /// Lines of the last answer: the next may be as long.
     lines: u64,
     /// How many answers in turn were there at the first look.
     prompt: u8,
@@ -353,9 +353,17 @@ fn seq(region: &PeerRegion, record: &Record) -> Seq {
 /// A record into a buffer that is used again.
 #[inline(always)]
 fn pour(region: &PeerRegion, record: &Record, buffer: &mut Vec<u8>) -> Seq {
-    buffer.resize(record.len, 0);
+    if buffer.len() != record.len {
+        fit(buffer, record.len);
+    }
     region.copy_out(record.payload_at, buffer);
     seq(region, record)
+}
+
+/// Messages are often as long as the one before.
+#[inline(never)]
+fn fit(buffer: &mut Vec<u8>, len: usize) {
+    buffer.resize(len, 0);
 }
 
 impl Drop for Receiver {

@@ -46,6 +46,9 @@ pub struct Sender {
     limit: usize,
     /// Messages accepted since this half waited for room last.
     run: u32,
+    /// What this end had acknowledged when this half looked last, and whether that was new.
+    heard: u64,
+    talks: bool,
     spinner: Spinner,
     words: Vec<futex::Word>,
     /// Still part of a `Channel`: then the goodbye is for both halves at once.
@@ -70,6 +73,8 @@ impl Sender {
             deaf: false,
             limit: 0,
             run: 0,
+            heard: 0,
+            talks: false,
             spinner: Spinner::new(spin),
             words: Vec::new(),
             attached: true,

@@ -100,7 +100,7 @@ fn loom_lean_a_sleeper_makes_the_fence_for_both() {
                 push_without_fence(&other, &mut ring, &reached, n);
                 reached.moment();
                 ring_receiver(&other, &mut woken);
-                ring.zero_ahead(&other.memory, 16);
+                ring.take_ahead(&other.memory, 16);
             }
             reached.off();
         });

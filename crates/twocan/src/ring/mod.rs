@@ -2,12 +2,13 @@
 //!
 //! The consumer polls the stamp at its own position: the very line that carries the message. So
 //! that bytes left by an earlier lap are never taken for a stamp, the producer zeroes the stamp
-//! word *behind* a record before it stores the record's own stamp; one line is always kept free for
-//! that.
+//! word *behind* a record before it stores the record's own stamp, unless it knows that nothing but
+//! stamps has stood there (`Starts`); one line is always kept free for that.
 
 mod consumer;
 mod producer;
 mod progress;
+mod starts;
 
 pub(crate) use consumer::{Consumer, Peek, Record};
 pub(crate) use producer::{Producer, Slot};
@@ -15,6 +16,7 @@ pub(crate) use producer::{Producer, Slot};
 pub(crate) use progress::ack_word;
 #[cfg(not(loom))]
 pub(crate) use progress::expand;
+pub(crate) use starts::Starts;
 
 use crate::layout::Header;
 use crate::sync::AtomicU64;
@@ -58,9 +60,18 @@ impl<'a, M: Memory> Lines<'a> for &'a M {
 /// Memory that this process may write.
 pub(crate) trait MemoryMut: Memory {
     fn copy_in(&self, at: usize, from: &[u8]);
+    /// A record will begin at `position`. True = bytes of an earlier lap that stand there may be
+    /// payload.
+    fn begins(&self, _position: u64) -> bool {
+        true
+    }
+    /// Payload may be written to so many lines from `position` on.
+    fn covers(&self, _position: u64, _lines: usize) {}
     /// The next stamp makes the record from `from` to `head` visible. Told before it, so that
     /// nobody can have acknowledged what the other threads of this process do not know of.
     fn head_moves(&self, _from: u64, _head: u64) {}
+    /// It has: what can wait until nobody waits for it.
+    fn head_moved(&self, _head: u64) {}
 }
 
 /// Is `a` at or behind `b` on the way of positions (which wrap)?

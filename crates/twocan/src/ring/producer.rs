@@ -33,19 +33,17 @@ pub(crate) struct Producer {
     capacity: u64,
     /// A record that ends here or before has room, and does not cross the ring's end.
     bound: u64,
-    /// This position's stamp word is known to be 0 (besides `head`'s, which always is). `NOWHERE`
-    /// = none.
-    zeroed: u64,
 }
 
-/// No record begins at an odd position.
-const NOWHERE: u64 = 1;
+/// Lines of the next record that are taken ahead at most: a page and its head. On two cores that
+/// share a cache this takes a round trip of 64 bytes from 213 to 135 ns, one of 4 KiB from 1.5 to
+/// 1.15 us.
+const AHEAD: u64 = 72;
 
 impl Producer {
     pub(crate) fn new(start: u64, capacity: usize) -> Producer {
         let capacity = capacity as u64;
-        let mut ring =
-            Producer { head: start, acked: start, capacity, bound: start, zeroed: NOWHERE };
+        let mut ring = Producer { head: start, acked: start, capacity, bound: start };
         ring.set_bound();
         ring
     }
@@ -125,10 +123,9 @@ impl Producer {
         if self.free() < size {
             return Err(Full);
         }
-        // The payload may be written and then given up: what it covers is no longer known to be
-        // zero.
-        if self.zeroed.wrapping_sub(self.head) < size {
-            self.zeroed = NOWHERE;
+        // The payload may be written and then given up.
+        if !cfg!(twocan_mutant = "given-up-unseen") {
+            memory.covers(self.head.wrapping_add(LINE as u64), size as usize / LINE - 1);
         }
         Ok(Slot { position: self.head, payload_at: self.offset(self.head) + RECORD_HEAD })
     }
@@ -176,7 +173,7 @@ impl Producer {
         let lines = memory.lines();
         let position = self.head;
         let next = position.wrapping_add(record_size(len) as u64);
-        if self.zeroed != next && !cfg!(twocan_mutant = "no-zero-ahead") {
+        if memory.begins(next) && !cfg!(twocan_mutant = "no-zero-ahead") {
             lines.stamp(next).store(0, Ordering::Relaxed);
         }
         lines.head(position).store(head_word(kind, len), Ordering::Relaxed);
@@ -185,18 +182,31 @@ impl Producer {
         // the zero at the next stamp) is seen by whoever sees this stamp.
         lines.stamp(position).store(stamp(position), PUBLISH);
         self.head = next;
+        memory.head_moved(next);
     }
 
-    /// After a publish, off the message's way: clears the stamp word that the next record of the
-    /// same size will need cleared, so that its line is here already when that record comes.
+    /// After a publish, off the message's way: stores to the lines that the next record of the same
+    /// size will take, so that they are here, and here alone, when it comes. Only a store does
+    /// that, as it was measured; a prefetch for writing does nothing where the reader has a copy.
+    ///
+    /// Nobody misses what is overwritten: it lies behind the head. Who streams must not do this: a
+    /// reader at its heels looks at the very next line.
     #[inline(always)]
-    pub(crate) fn zero_ahead<M: MemoryMut>(&mut self, memory: &M, len: usize) {
+    pub(crate) fn take_ahead<M: MemoryMut>(&mut self, memory: &M, len: usize) {
         let size = record_size(len) as u64;
         // Behind the record there is always one line more than `bound` says.
-        if self.bound.wrapping_sub(self.head) > size && !cfg!(twocan_mutant = "no-zero-ahead") {
-            let target = self.head.wrapping_add(size);
-            memory.lines().stamp(target).store(0, Ordering::Relaxed);
-            self.zeroed = target;
+        let room = self.bound.wrapping_sub(self.head);
+        if room <= size && !cfg!(twocan_mutant = "takes-what-is-unread") {
+            return;
+        }
+        let lines = memory.lines();
+        for line in 0..(size / LINE as u64).min(AHEAD) {
+            let position = self.head.wrapping_add(line * LINE as u64);
+            lines.stamp(position).store(0, Ordering::Relaxed);
+        }
+        let next = self.head.wrapping_add(size);
+        if memory.begins(next) && !cfg!(twocan_mutant = "no-zero-ahead") {
+            lines.stamp(next).store(0, Ordering::Relaxed);
         }
     }
 }

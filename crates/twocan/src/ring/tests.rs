@@ -17,6 +17,7 @@ const CANARY: u64 = 0xA5A5_5A5A_C3C3_3C3C;
 struct Heap {
     header: Header,
     words: Vec<AtomicU64>,
+    starts: Starts,
     capacity: usize,
 }
 
@@ -24,7 +25,7 @@ impl Heap {
     /// `old` gives the bytes that lie there already: the word at each position of the first lap.
     fn new(capacity: usize, start: u64, old: impl Fn(u64) -> u64) -> Heap {
         let words: Vec<_> = (0..capacity / 8 + 2 * GUARD).map(|_| AtomicU64::new(CANARY)).collect();
-        let heap = Heap { header: Header::blank(), words, capacity };
+        let heap = Heap { header: Header::blank(), words, starts: Starts::new(capacity), capacity };
         for at in (0..capacity as u64).step_by(8) {
             let position = start.wrapping_add(at);
             heap.word((position & (capacity as u64 - 1)) as usize).store(old(position), Relaxed);
@@ -74,6 +75,16 @@ impl Memory for Heap {
 }
 
 impl MemoryMut for Heap {
+    fn begins(&self, position: u64) -> bool {
+        self.starts.add(position)
+    }
+    fn covers(&self, position: u64, lines: usize) {
+        self.starts.cover(position, lines);
+    }
+    fn head_moves(&self, from: u64, head: u64) {
+        let lines = head.wrapping_sub(from) as usize / LINE;
+        self.starts.cover(from.wrapping_add(LINE as u64), lines - 1);
+    }
     fn copy_in(&self, at: usize, from: &[u8]) {
         assert!(at % 8 == 0 && at + from.len() <= self.capacity, "a copy leaves the ring");
         for (i, chunk) in from.chunks(8).enumerate() {
@@ -101,7 +112,7 @@ enum Step {
     GiveUp(usize, Fill),
     /// Reserved, written in place, and published shorter.
     Loan(usize, usize, Fill),
-    ZeroAhead(usize),
+    TakeAhead(usize),
     Consume,
     /// Acknowledges so many of the records that were consumed and are not acknowledged yet.
     Acknowledge(usize),
@@ -162,7 +173,7 @@ impl Model {
                 let len = self.limit(len);
                 self.in_place(len, Some(len - less % (len + 1)), fill);
             }
-            Step::ZeroAhead(len) => self.producer.zero_ahead(&self.memory, self.limit(len)),
+            Step::TakeAhead(len) => self.producer.take_ahead(&self.memory, self.limit(len)),
             Step::Consume => self.consume(),
             Step::Acknowledge(n) => {
                 let n = n.min(self.unacknowledged.len());
@@ -275,7 +286,7 @@ fn steps() -> impl Strategy<Value = Step> {
             .prop_map(|(k, l, t, f)| Step::Push(k, l, t, f)),
         2 => (lengths(), fills()).prop_map(|(l, f)| Step::GiveUp(l, f)),
         2 => (lengths(), lengths(), fills()).prop_map(|(l, s, f)| Step::Loan(l, s, f)),
-        4 => lengths().prop_map(Step::ZeroAhead),
+        4 => lengths().prop_map(Step::TakeAhead),
         6 => Just(Step::Consume),
         4 => (1..8usize).prop_map(Step::Acknowledge),
     ]

@@ -9,7 +9,6 @@ use crate::layout::{FIRST_HEAD, Kind, max_payload};
 use crate::region::PeerRegion;
 use crate::ring::{Consumer, Memory, Peek, Record, reached};
 use crate::session::{Departed, Front, takes_part};
-use crate::spin::Pace;
 use crate::sync::Ordering;
 use crate::until::Gone;
 use crate::{PeerInfo, RecvError, Until};
@@ -55,31 +54,32 @@ impl Receiver {
             }
         }
         let said = owner.own.head();
-        // Was the answer there at the first look? `None` = nothing was asked.
-        let mut at_once = None;
-        if said == self.said {
+        let asked = said != self.said;
+        if !asked {
             if !self.ring.ready(region) {
                 return None;
             }
         } else {
-            // As in `find`. Nothing is noted before the answer is there: who comes by `find` after
-            // all begins again.
+            // As in `find`, which begins again if it is called after all.
             if !patient {
                 return None;
             }
             if self.prompt < PROMPT {
                 self.spinner.let_go();
             }
-            let (ring, news, lines) = (&self.ring, self.news, self.lines);
+            let (ring, lines) = (&self.ring, self.lines.min(FEW));
             let ready = || {
                 region.expect_read(ring.position(), lines);
                 ring.ready(region)
             };
-            let there = ready();
-            at_once = Some(there);
-            let there = there || self.spinner.glance(|| ready() || owner.news() != news);
-            if !there || owner.news() != news {
-                return None;
+            if ready() {
+                self.prompt = self.prompt.saturating_add(1);
+            } else {
+                self.prompt = 0;
+                let news = self.news;
+                if !self.spinner.glance(ready, || owner.news() != news) {
+                    return None;
+                }
             }
         }
         let record = self.ring.plain(region, self.longest)?;
@@ -87,12 +87,9 @@ impl Receiver {
         if region.header().discard.load(Ordering::Acquire) != 0 {
             return None;
         }
-        if let Some(at_once) = at_once {
+        if asked {
             self.said = said;
-            self.pace = Pace::Answer;
-            self.prompt = if at_once { self.prompt.saturating_add(1) } else { 0 };
-            self.lines = record.lines().min(FEW);
-            owner.own.expect_write(said, self.lines);
+            self.lines = record.lines();
         }
         let taken = take(region, &record);
         self.settle_record(&record);

@@ -247,11 +247,10 @@ impl Receiver {
         true
     }
 
-    /// The answer came; `at_once` = at the first look. Its answer will be written soon.
+    /// The answer came; `at_once` = at the first look.
     #[inline]
     pub(super) fn answered(&mut self, at_once: bool) {
         self.prompt = if at_once { self.prompt.saturating_add(1) } else { 0 };
-        self.owner.own.expect_write(self.said, self.lines);
     }
 
     /// The end of a backlog: its writer is at work on the very line that would be looked at.
@@ -273,7 +272,7 @@ impl Receiver {
         let Some(front) = self.view.inbox.first() else { return false };
         let owner = &**self.owner;
         let (region, ring, news) = (&*front.region, &self.ring, self.news);
-        self.spinner.glance(|| ring.ready(region) || owner.news() != news)
+        self.spinner.glance(|| ring.ready(region) || owner.news() != news, || false)
     }
 
     pub(super) fn pause(&mut self, until: &Until<'_>) {

@@ -15,6 +15,9 @@ use crate::until::Gone;
 use crate::{SendError, Until};
 use std::sync::Arc;
 
+/// Messages between two looks at what a receiver elsewhere has acknowledged.
+const SELDOM: u32 = 32;
+
 impl Sender {
     #[inline]
     pub(super) fn admit(&mut self, len: usize) -> Result<(), SendError> {
@@ -42,7 +45,7 @@ impl Sender {
     pub(in crate::channel) fn quick(&mut self, message: &[u8]) -> Option<Seq> {
         let seq = self.quick_write(message)?;
         self.announce();
-        self.ring.zero_ahead(&self.owner.own, message.len());
+        self.take_ahead(message.len());
         Some(seq)
     }
 
@@ -61,7 +64,7 @@ impl Sender {
     pub(super) fn push(&mut self, message: &[u8]) -> Option<Seq> {
         let seq = self.write(message)?;
         self.announce();
-        self.ring.zero_ahead(&self.owner.own, message.len());
+        self.take_ahead(message.len());
         Some(seq)
     }
 
@@ -94,6 +97,21 @@ impl Sender {
             if self.owner.wake_receiver(peer, &mut self.woken) {
                 self.order.woke();
             }
+        }
+    }
+
+    /// In a conversation the next message will be an answer to an answer: its lines are taken now,
+    /// while the peer is at work. Who only sends leaves them to the reader at its heels.
+    #[inline(always)]
+    fn take_ahead(&mut self, len: usize) {
+        // This end has acknowledged something since it sent last: it receives, too. A receiver that
+        // was split off may be at work elsewhere: its word is looked at seldom.
+        if self.attached || self.run % SELDOM == 0 {
+            let heard = self.owner.own.header().progress.ack.load(Ordering::Relaxed);
+            self.talks = std::mem::replace(&mut self.heard, heard) != heard;
+        }
+        if self.talks {
+            self.ring.take_ahead(&self.owner.own, len);
         }
     }
 
@@ -201,7 +219,7 @@ impl Sender {
         self.ring.publish(&self.owner.own, kind, len);
         let seq = self.accepted(slot.position);
         self.announce();
-        self.ring.zero_ahead(&self.owner.own, len);
+        self.take_ahead(len);
         seq
     }
 

@@ -1,0 +1,90 @@
+//! Where payload lies, and where it does not: one bit for each line of a ring.
+
+use crate::layout::LINE;
+use crate::sync::{AtomicU64, Ordering};
+
+/// For each line: does it begin with a stamp word, written as such, or set to 0? Then what stands
+/// there is no payload, and as no stamp comes twice, none that the reader waits for.
+///
+/// Between the acknowledged position and the head those are the beginnings of records and nothing
+/// else. Written by the producer alone; other threads may look.
+#[derive(Debug)]
+pub(crate) struct Starts {
+    words: Box<[AtomicU64]>,
+    capacity: u64,
+}
+
+const BITS: usize = u64::BITS as usize;
+
+impl Starts {
+    /// Of memory about which nothing is known.
+    pub(crate) fn new(capacity: usize) -> Starts {
+        let words = (0..(capacity / LINE).div_ceil(BITS)).map(|_| AtomicU64::new(0)).collect();
+        Starts { words, capacity: capacity as u64 }
+    }
+
+    #[inline(always)]
+    fn line(&self, position: u64) -> usize {
+        (position & (self.capacity - 1)) as usize / LINE
+    }
+
+    #[inline]
+    pub(crate) fn has(&self, position: u64) -> bool {
+        let line = self.line(position);
+        self.words[line / BITS].load(Ordering::Relaxed) >> (line % BITS) & 1 != 0
+    }
+
+    /// A record will begin at `position`. True = it was not known to be no payload: the caller
+    /// stores a 0 there.
+    #[inline(always)]
+    pub(crate) fn add(&self, position: u64) -> bool {
+        let line = self.line(position);
+        let word = &self.words[line / BITS];
+        let (known, bit) = (word.load(Ordering::Relaxed), 1 << (line % BITS));
+        let new = known & bit == 0;
+        if new {
+            word.store(known | bit, Ordering::Relaxed);
+        }
+        new
+    }
+
+    /// Payload may be written to so many lines from `position` on. They do not cross the ring's
+    /// end.
+    pub(crate) fn cover(&self, position: u64, lines: usize) {
+        let mut line = self.line(position);
+        let end = line + lines;
+        while line < end {
+            let (word, first) = (&self.words[line / BITS], line % BITS);
+            let count = (BITS - first).min(end - line);
+            let bits = (u64::MAX >> (BITS - count)) << first;
+            let known = word.load(Ordering::Relaxed);
+            if known & bits != 0 && !cfg!(twocan_mutant = "payload-unseen") {
+                word.store(known & !bits, Ordering::Relaxed);
+            }
+            line += count;
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stretch_is_covered_and_nothing_beside_it() {
+        let capacity = 200 * LINE;
+        for (first, lines) in [(0, 0), (0, 1), (0, 64), (1, 63), (1, 64), (63, 2), (5, 190), (199, 1)]
+        {
+            // Not a power of two as capacity: the mask is not what is tried here.
+            let starts = Starts { capacity: 1 << 20, ..Starts::new(capacity) };
+            let at = |line: usize| (line * LINE) as u64;
+            (0..200).for_each(|line| assert!(starts.add(at(line))));
+            assert!((0..200).all(|line| !starts.add(at(line)) && starts.has(at(line))));
+            starts.cover(at(first), lines);
+            for line in 0..200 {
+                let inside = (first..first + lines).contains(&line);
+                assert_eq!(starts.has(at(line)), !inside, "{lines} from {first}: {line}");
+            }
+        }
+    }
+}
