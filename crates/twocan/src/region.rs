@@ -169,7 +169,8 @@ impl OwnRegion {
             return self.ahead_at.store(u64::MAX, Ordering::Relaxed);
         }
         let at = (self.region.shape.start.wrapping_add(from) & (capacity - 1)) as usize;
-        let step = STEP.min(capacity - from) as usize;
+        let limit = if cfg!(twocan_mutant = "all-ahead") { capacity } else { STEP };
+        let step = limit.min(capacity - from) as usize;
         let first = step.min(capacity as usize - at);
         // Refused, it comes page by page.
         let _ = self.region.mapping.populate(RING_AT + at, first, true);

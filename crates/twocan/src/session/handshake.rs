@@ -235,13 +235,16 @@ impl End {
         let welcome = Welcome::decode(bytes).map_err(|_| Violation::BadHandshake)?;
         let due = 2 + welcome.outbox.len() + welcome.inbox.len();
         let own_bells = connecting.bells.ok_or(Violation::BadHandshake)?;
-        if fds.len() != due || !self.fits(&welcome.card) {
+        let superfluous = fds.len() > due && !cfg!(twocan_mutant = "spare-descriptors");
+        let fits = self.fits(&welcome.card) || cfg!(twocan_mutant = "unfit-welcome");
+        if fds.len() < due || superfluous || !fits {
             return Err(Some(Violation::BadHandshake));
         }
         let mut fds = fds.into_iter();
         let mut next = || fds.next().ok_or(Violation::BadHandshake);
         let (peers_receiver, peers_sender) = (next()?, next()?);
-        if !socket::is_doorbell(&peers_receiver) || !socket::is_doorbell(&peers_sender) {
+        let bells = socket::is_doorbell(&peers_receiver) && socket::is_doorbell(&peers_sender);
+        if !bells && !cfg!(twocan_mutant = "any-bell") {
             return Err(Some(Violation::BadHandshake));
         }
         let mut map = |listed: &super::wire::Listed| {

@@ -87,8 +87,8 @@ impl Wanted {
         let [id, start] = crate::sys::random::words()?;
         // A random beginning: counters wrap in some of the tests of every run, not after centuries.
         let start = start & !(LINE as u64 - 1);
-        let own =
-            OwnRegion::create(capacity, start, id, self.prefault || self.is_open_to_others())?;
+        let others = self.is_open_to_others() && !cfg!(twocan_mutant = "gives-sparse");
+        let own = OwnRegion::create(capacity, start, id, self.prefault || others)?;
         if self.prefault {
             own.populate();
         }

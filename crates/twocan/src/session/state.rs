@@ -256,7 +256,7 @@ impl State {
             nameless: false,
             receives: wanted.receives(),
             lean: Lean::No,
-            whole: wanted.is_open_to_others(),
+            whole: wanted.is_open_to_others() && !cfg!(twocan_mutant = "takes-sparse"),
             prefault: wanted.prefault,
             seat: None,
             connecting: None,

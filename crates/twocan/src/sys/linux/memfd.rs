@@ -27,7 +27,8 @@ pub(crate) fn create_sealed(len: usize, whole: bool) -> Result<(Fd, Mapping)> {
         rustix::fs::memfd_create("twocan", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
     })
     .map_err(|e| Error::from_os("cannot make a region of memory", e))?;
-    let whole = whole || super::memory::is_counted_strictly();
+    let strict = super::memory::is_counted_strictly();
+    let whole = whole || strict || cfg!(twocan_mutant = "all-at-once");
     super::object::set_len(fd.as_fd(), len as u64, whole).map_err(no_space)?;
     let mapping = Mapping::of_file(fd.as_fd(), 0, len, Protection::READ_WRITE, false)
         .map_err(|e| Error::from_os("cannot map a region of memory", e))?;
