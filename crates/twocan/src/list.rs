@@ -1,5 +1,6 @@
 //! What there is: the names that somebody holds.
 
+use crate::name::files::SeatFiles;
 use crate::named::{self, Kind};
 use crate::session;
 use crate::sys::dir::Directory;
@@ -85,7 +86,7 @@ fn objects(dir: &Directory) -> Vec<Listed> {
 fn channels(dir: &Directory) -> Vec<Listed> {
     let mut rows: BTreeMap<u128, Listed> = BTreeMap::new();
     for file_name in dir.file_names() {
-        let Some(seat) = named::seat_file(&file_name) else { continue };
+        let Some(seat) = SeatFiles::of_record(&file_name) else { continue };
         if !object::look(dir, &file_name).is_some_and(|look| look.held) {
             continue;
         }

@@ -8,6 +8,8 @@
 use crate::{Error, ErrorKind, Result};
 use std::fmt;
 
+pub(crate) mod files;
+
 /// How far a name reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]

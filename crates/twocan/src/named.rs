@@ -1,7 +1,7 @@
 //! What named maps and named events have in common: making, finding, holding and letting go of a
 //! name.
 
-use crate::name::{self, Name};
+use crate::name::{Name, files};
 use crate::sys::dir::{DirLock, Directory, PATIENCE};
 use crate::sys::fd::Fd;
 use crate::sys::object::{self, Look, Opening, Prepared, Spec};
@@ -13,43 +13,8 @@ use std::time::SystemTime;
 
 pub(crate) mod sweep;
 
-pub(crate) use sweep::{seat_file, sometimes as sweep_sometimes};
-
-/// What a name stands for. Both kinds share one name space.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Map,
-    Event,
-}
-
-impl Kind {
-    pub(crate) const ALL: [Kind; 2] = [Kind::Map, Kind::Event];
-
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Kind::Map => "map",
-            Kind::Event => "event",
-        }
-    }
-
-    fn with_article(self) -> &'static str {
-        match self {
-            Kind::Map => "a map",
-            Kind::Event => "an event",
-        }
-    }
-
-    pub(crate) fn other(self) -> Kind {
-        match self {
-            Kind::Map => Kind::Event,
-            Kind::Event => Kind::Map,
-        }
-    }
-
-    pub(crate) fn file_name(self, name: &Name) -> String {
-        format!("{}.{}", name.file_stem(), self.word())
-    }
-}
+pub(crate) use crate::name::files::Kind;
+pub(crate) use sweep::sometimes as sweep_sometimes;
 
 /// One holder of a named object. Dropped, it lets go; the last one removes the name.
 #[derive(Debug)]
@@ -371,22 +336,13 @@ pub(crate) struct Entry {
 pub(crate) fn held(dir: &Directory) -> Vec<Entry> {
     let mut found = Vec::new();
     for file_name in dir.file_names() {
-        let Some((kind, _, name)) = decode(&file_name) else { continue };
+        let Some((kind, _, name)) = files::object(&file_name) else { continue };
         let Some(look) = object::look(dir, &file_name) else { continue };
         if look.held {
             found.push(Entry { kind, name, file_name, look });
         }
     }
     found
-}
-
-/// Kind, hash and name of a file name.
-fn decode(file_name: &str) -> Option<(Kind, u128, String)> {
-    Kind::ALL.into_iter().find_map(|kind| {
-        let stem = file_name.strip_suffix(kind.word())?.strip_suffix('.')?;
-        let (hash, name) = name::decode_stem(stem)?;
-        Some((kind, hash, name.unwrap_or_else(|| stem.to_owned())))
-    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Removing what crashed programs left under names that nobody asks for again: their memory would
 //! stay taken.
 
-use crate::name::parse_hash;
+use crate::name::files::{self, SeatFiles};
 use crate::sys::dir::Directory;
 use crate::sys::object::{self, UNFINISHED};
 use crate::sys::socket::{Connection, Reached};
@@ -44,12 +44,13 @@ fn start_of(len: usize) -> usize {
 }
 
 fn remove_if_dead(dir: &Directory, file_name: &str) -> bool {
-    if let Some(seat) = seat_file(&format!("{file_name}{SEAT}")) {
-        return remove_bare_socket(dir, file_name, &seat);
+    if let Some(seat) = SeatFiles::of_socket(file_name) {
+        return remove_bare_socket(dir, seat);
     }
-    let hash = if let Some((_, hash, _)) = super::decode(file_name) {
+    let seat = SeatFiles::of_record(file_name);
+    let hash = if let Some((_, hash, _)) = files::object(file_name) {
         hash
-    } else if let Some(seat) = seat_file(file_name) {
+    } else if let Some(seat) = seat {
         seat.hash
     } else if file_name.starts_with(UNFINISHED) {
         0
@@ -64,18 +65,18 @@ fn remove_if_dead(dir: &Directory, file_name: &str) -> bool {
     if object::look(dir, file_name).is_none() || !object::remove_corpse(dir, &lock, file_name) {
         return false;
     }
-    if let Some(seat) = seat_file(file_name) {
-        object::remove(dir, &lock, seat.socket);
+    if let Some(seat) = seat {
+        object::remove(dir, &lock, &seat.socket());
     }
     true
 }
 
 /// A seat's socket whose record is gone: its end was killed between the two removals. (One that is
 /// just being dropped listens still.)
-fn remove_bare_socket(dir: &Directory, socket: &str, seat: &SeatFile<'_>) -> bool {
-    let record = format!("{socket}{SEAT}");
+fn remove_bare_socket(dir: &Directory, seat: SeatFiles) -> bool {
+    let (socket, record) = (seat.socket(), seat.record());
     let bare = || {
-        let free = matches!(Connection::reach(dir.fd(), socket), Ok(Reached::Free));
+        let free = matches!(Connection::reach(dir.fd(), &socket), Ok(Reached::Free));
         free && object::look(dir, &record).is_none()
     };
     // Looked at twice: without the lock, and again under it.
@@ -85,31 +86,7 @@ fn remove_bare_socket(dir: &Directory, socket: &str, seat: &SeatFile<'_>) -> boo
     let Ok(Some(lock)) = dir.try_lock(seat.hash) else { return false };
     let dead = bare();
     if dead {
-        object::remove(dir, &lock, socket);
+        object::remove(dir, &lock, &socket);
     }
     dead
-}
-
-/// Ends the name of a seat's record; without it stands the name of its socket.
-const SEAT: &str = ".seat";
-
-/// What the name of a channel's seat file says: `ch-<32 hex digits>.<seat>.seat`, beside its socket
-/// `ch-<hash>.<seat>`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SeatFile<'a> {
-    pub(crate) hash: u128,
-    pub(crate) seat: u8,
-    pub(crate) socket: &'a str,
-}
-
-/// Reads the name of a seat file; `None` = it is none.
-pub(crate) fn seat_file(file_name: &str) -> Option<SeatFile<'_>> {
-    let socket = file_name.strip_suffix(SEAT)?;
-    let (hash, seat) = socket.strip_prefix("ch-")?.split_once('.')?;
-    let seat = match seat {
-        "0" => 0,
-        "1" => 1,
-        _ => return None,
-    };
-    Some(SeatFile { hash: parse_hash(hash)?, seat, socket })
 }

@@ -1,4 +1,4 @@
-use super::sweep::{seat_file, sweep};
+use super::sweep::sweep;
 use super::*;
 use crate::sys::object::Permission;
 use crate::{Scope, Sharing};
@@ -28,23 +28,6 @@ fn sizes_for_people() {
     ] {
         assert_eq!(size_words(bytes, false), free);
         assert_eq!(size_words(bytes, true), needed);
-    }
-}
-
-#[test]
-fn file_names_tell_what_they_are() {
-    let hash = Name::parse("Cat").unwrap().hash128();
-    assert_eq!(decode("Cat.map"), Some((Kind::Map, hash, "Cat".into())));
-    assert_eq!(decode("Cat.event"), Some((Kind::Event, hash, "Cat".into())));
-    assert_eq!(decode("Cat"), None);
-    assert_eq!(decode(".lock"), None);
-    assert_eq!(decode(".map"), None);
-    let digits = "0".repeat(31) + "f";
-    let file = format!("ch-{digits}.1.seat");
-    let seat = seat_file(&file).unwrap();
-    assert_eq!((seat.hash, seat.seat, seat.socket), (15, 1, format!("ch-{digits}.1").as_str()));
-    for none in ["ch-0.1.seat", &format!("ch-{digits}.2.seat"), &format!("ch-{digits}.1")] {
-        assert_eq!(seat_file(none), None, "{none}");
     }
 }
 

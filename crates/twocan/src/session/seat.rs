@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Mismatch, Result};
 use crate::layout::{
     DEFAULT_CAPACITY, DEFAULT_MAX_MESSAGE, LINE, MAX_CAPACITY, MIN_CAPACITY, VERSION,
 };
-use crate::name::Name;
+use crate::name::{Name, files::SeatFiles};
 use crate::peer::PeerInfo;
 use crate::region::OwnRegion;
 use crate::sys::dir::{DirLock, Directory, PATIENCE};
@@ -247,10 +247,10 @@ struct Files {
 
 impl Files {
     fn socket(&self, seat: usize) -> String {
-        format!("ch-{:032x}.{seat}", self.hash)
+        SeatFiles { hash: self.hash, seat }.socket()
     }
     fn record(&self, seat: usize) -> String {
-        format!("ch-{:032x}.{seat}.seat", self.hash)
+        SeatFiles { hash: self.hash, seat }.record()
     }
     fn read_record(&self, dir: &Directory, seat: usize) -> Result<SeatRecord, Unusable> {
         read(dir, &self.record(seat))

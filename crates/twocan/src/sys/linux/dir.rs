@@ -2,7 +2,7 @@
 
 use super::fd::Fd;
 use super::{lock, object, user};
-use crate::name::parse_hash;
+use crate::name::files::SeatFiles;
 use crate::{Error, ErrorKind, Result, Scope};
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, Stat, fchmod, fstat, mkdir, openat, statat,
@@ -29,10 +29,7 @@ pub(crate) struct Directory {
 
 /// Is this the name of a channel's seat or of its record? Nobody else makes such names.
 fn is_seat(name: &str) -> bool {
-    let parts = name.strip_prefix("ch-").and_then(|rest| rest.split_once('.'));
-    parts.is_some_and(|(hash, rest)| {
-        parse_hash(hash).is_some() && matches!(rest, "0" | "1" | "0.seat" | "1.seat")
-    })
+    SeatFiles::of_socket(name).or_else(|| SeatFiles::of_record(name)).is_some()
 }
 
 impl Directory {
