@@ -2,7 +2,8 @@
 //! Nothing here waits; every step can be repeated, and a kill between any two leaves nothing
 //! half-done in the other process.
 
-use super::seat::{self, Rebound};
+use super::open;
+use super::seat::Rebound;
 use super::state::*;
 use super::wire::{Hello, MAX_WIRE, Unusable, Welcome};
 use super::{Departed, End};
@@ -395,7 +396,7 @@ impl End {
 
     /// What the seat record has promised must be what the handshake says.
     fn fits(&self, other: &super::wire::Card) -> bool {
-        seat::compatible(&self.card, other).is_ok()
+        open::compatible(&self.card, other).is_ok()
     }
 
     /// Answers the first newcomer with HELLO, if the present session has ended and there is a

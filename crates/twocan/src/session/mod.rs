@@ -10,13 +10,15 @@ mod attend;
 pub mod fuzzing;
 mod handshake;
 mod lean;
+mod open;
 mod seat;
 mod state;
 mod watcher;
 pub(crate) mod wire;
 
 pub(crate) use lean::takes_part;
-pub(crate) use seat::{Wanted, open, read_record};
+pub(crate) use open::{Wanted, open};
+pub(crate) use seat::read_record;
 pub(crate) use state::{Departed, Front, RxView, TxView};
 
 use crate::direction::Direction;

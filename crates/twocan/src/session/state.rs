@@ -2,7 +2,8 @@
 //! calls here.
 
 use super::Half;
-use super::seat::{Seat, Wanted};
+use super::open::Wanted;
+use super::seat::Seat;
 use super::wire::{Hello, Listed, MAX_REGIONS};
 use crate::error::Violation;
 use crate::peer::PeerInfo;
