@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -271,16 +272,39 @@ fn a_directory_with_files_of_others_is_left_alone() {
     std::fs::set_permissions(&dir.0, std::fs::Permissions::from_mode(0o700)).unwrap();
     let source_map = dir.0.join("app.js.map");
     std::fs::write(&source_map, "{}").unwrap();
-    let text = ask_in(&dir.0, "makes", "x");
-    assert_eq!(
-        text,
-        format!(
-            "{} holds other files, such as app.js.map. Set TWOCAN_DIR to a directory of its own; \
-             it need not exist.",
-            dir.0.display()
-        )
-    );
-    assert!(source_map.exists());
+    let refused = |when: &str| {
+        let text = ask_in(&dir.0, "makes", "x");
+        assert_eq!(
+            text,
+            format!(
+                "{} holds other files, such as app.js.map. Set TWOCAN_DIR to a directory of its \
+                 own; it need not exist.",
+                dir.0.display()
+            ),
+            "{when}"
+        );
+        assert!(source_map.exists(), "{when}");
+        assert_eq!(std::fs::read_dir(&dir.0).unwrap().count(), 1, "{when}");
+    };
+    refused("nobody has it open");
+    // Not even if its owner locks it: whole, to its end, or a part.
+    let owner = std::fs::File::options().read(true).write(true).open(&source_map).unwrap();
+    for (kind, len) in [(libc::F_RDLCK, 0), (libc::F_WRLCK, 0), (libc::F_RDLCK, 1)] {
+        lock(&owner, libc::F_UNLCK, 0);
+        lock(&owner, kind, len);
+        refused(&format!("locked: kind {kind}, {len} bytes"));
+    }
+}
+
+/// Locks the first bytes of a file, as other programs do; 0 = all there can be.
+fn lock(file: &std::fs::File, kind: libc::c_int, len: i64) {
+    // SAFETY: a plain C struct of integers; all zeros is a value of it.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = kind as libc::c_short;
+    lock.l_len = len;
+    // SAFETY: an open descriptor, and a live struct that the kernel reads.
+    let done = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &lock) };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
 }
 
 #[test]

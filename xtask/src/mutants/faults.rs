@@ -418,4 +418,22 @@ pub(super) const TABLE: &[Mutant] = &[
         Place::Test("hostile"),
         "a_welcome_that_lies",
     ),
+    row(
+        "only-seats-are-ours",
+        "a swept lock file comes back beside whatever somebody holds",
+        Place::Test("system"),
+        "swept::what_is_swept",
+    ),
+    row(
+        "any-map-is-ours",
+        "a directory with files of others is left alone, whatever they are called",
+        Place::Test("surroundings"),
+        "a_directory_with_files_of_others",
+    ),
+    row(
+        "any-lock-is-ours",
+        "the same, when others have them locked",
+        Place::Test("surroundings"),
+        "a_directory_with_files_of_others",
+    ),
 ];

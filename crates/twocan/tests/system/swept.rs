@@ -29,6 +29,7 @@ pub fn play(args: &[&str]) -> bool {
         pair_goes_on(dir, what, sweep);
     }
     objects_go_on(dir);
+    the_lock_goes_from_beside_objects(dir);
     say("done");
     true
 }
@@ -107,6 +108,43 @@ fn objects_go_on(dir: &Path) {
     assert_eq!(MemoryMap::open_existing("swept").unwrap().len(), 7);
 }
 
+/// Where the lock file was swept, any one thing that somebody holds shows whose directory it is:
+/// others still open what there is and make what is new. What nobody holds shows nothing.
+fn the_lock_goes_from_beside_objects(dir: &Path) {
+    let lock = dir.join(".lock");
+    let works = |what: &str| {
+        std::fs::remove_file(&lock).unwrap();
+        let new = unique("beside");
+        let made = MemoryMap::create_new(&new, 3).map(drop);
+        assert!(made.is_ok(), "{what}: {made:?}");
+        assert!(lock.exists(), "{what}");
+    };
+    let map = MemoryMap::create_new("alone", 100).unwrap();
+    works("a map alone");
+    std::fs::remove_file(&lock).unwrap();
+    assert_eq!(MemoryMap::open_existing("alone").unwrap().len(), 100);
+    drop(map);
+    // What a killed holder has left stands beside the living.
+    let corpse = dir.join("corpse.map");
+    let event = Event::create_new("alone", Reset::Auto).unwrap();
+    works("an event alone");
+    std::fs::write(&corpse, "left").unwrap();
+    works("an event and a corpse");
+    let end = Channel::open(&unique("beside")).unwrap();
+    drop(event);
+    std::fs::write(&corpse, "left").unwrap();
+    works("a channel and a corpse");
+    drop(end);
+    eventually("the seat is free", || seats(dir) == [0, 0]);
+    std::fs::write(&corpse, "left").unwrap();
+    std::fs::remove_file(&lock).unwrap();
+    let refused = MemoryMap::create_new("alone", 1).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{refused}");
+    assert!(refused.to_string().contains("corpse.map"), "{refused}");
+    assert_eq!(std::fs::read(&corpse).unwrap(), b"left");
+    std::fs::remove_file(&corpse).unwrap();
+}
+
 #[test]
 fn what_is_swept_goes_on_and_says_so() {
     let dir = TempDir::new("swept");
@@ -118,7 +156,8 @@ fn what_is_swept_goes_on_and_says_so() {
     child.finish();
     trust(
         "swept",
-        "7 sweeps under a live pair: it goes on, its name is taken back, and it says so",
+        "7 sweeps under a live pair: it goes on, its name is taken back, and it says so; a lock \
+         file swept from beside maps, events and channels comes back",
     );
 }
 

@@ -2,7 +2,7 @@
 
 use super::fd::Fd;
 use super::{lock, object, user};
-use crate::name::files::SeatFiles;
+use crate::name::files::{self, SeatFiles};
 use crate::{Error, ErrorKind, Result, Scope};
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, Stat, fchmod, fstat, mkdir, openat, statat,
@@ -77,17 +77,21 @@ impl Directory {
 
     /// Files here that nobody holds are removed. A directory that was chosen by mistake, with files
     /// of other programs in it, must be safe from that: ours have had the lock file from the start.
-    /// A sweep may have taken it, and spared the seats of the living.
+    /// A sweep may have taken it, and spared what the living hold.
     fn refuse_strange_files(&self) -> Result<()> {
-        if statat(self.fd(), lock::FILE, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+        let is_locked = || statat(self.fd(), lock::FILE, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+        if is_locked() {
             return Ok(());
         }
         let unfinished = |name: &str| name.starts_with(object::UNFINISHED);
         let ours = |name: &str| name == MACHINE || unfinished(name) || is_seat(name);
-        let strange = |name: &String| !ours(name) && name != lock::FILE;
-        match self.file_names().into_iter().find(strange) {
+        let strange = |name: &&String| !ours(name) && *name != lock::FILE;
+        let names = self.file_names();
+        match names.iter().find(strange) {
             // Made by another process since the first look.
-            Some(_) if statat(self.fd(), lock::FILE, AtFlags::SYMLINK_NOFOLLOW).is_ok() => Ok(()),
+            Some(_) if is_locked() => Ok(()),
+            // Who holds it has found nothing strange here, or had the lock file.
+            Some(_) if names.iter().any(|name| self.is_alive(name)) => Ok(()),
             Some(name) => {
                 let cause = format!("{} holds other files, such as {name}", self.path.display());
                 let cure = "Set TWOCAN_DIR to a directory of its own; it need not exist";
@@ -95,6 +99,16 @@ impl Directory {
             }
             None => Ok(()),
         }
+    }
+
+    /// Is this a map, an event or a seat's record that somebody holds? The name alone does not say
+    /// so: other programs have files that end in `.map`.
+    fn is_alive(&self, name: &str) -> bool {
+        let may_be = files::object(name).is_some() || SeatFiles::of_record(name).is_some();
+        if cfg!(twocan_mutant = "only-seats-are-ours") {
+            return false;
+        }
+        may_be && (object::is_held_our_way(self, name) || cfg!(twocan_mutant = "any-map-is-ours"))
     }
 
     /// As [`open_in`](Directory::open_in), but a directory that is missing is not made: `None`.

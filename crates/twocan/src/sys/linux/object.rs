@@ -376,11 +376,22 @@ pub(crate) fn not_a_seat(
 /// Has the object a holder? Does not become one. `None` = there is no such file, or it cannot be
 /// opened.
 pub(crate) fn look(dir: &Directory, file_name: &str) -> Option<Look> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = Fd::make(|| openat(dir.fd(), file_name, flags, Mode::empty())).ok()?;
+    let file = open_to_look(dir, file_name)?;
     let stat = fstat(&file).ok()?;
     let held = ofd::is_held(&file, HOLD_BYTE).ok()?;
     Some(Look { id: file_id(&stat), len: stat.st_size as u64, held })
+}
+
+fn open_to_look(dir: &Directory, file_name: &str) -> Option<Fd> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Fd::make(|| openat(dir.fd(), file_name, flags, Mode::empty())).ok()
+}
+
+/// Is it held as nobody but us holds a file? What other programs lock is the whole of a file, or a
+/// part that has bytes.
+pub(super) fn is_held_our_way(dir: &Directory, file_name: &str) -> bool {
+    open_to_look(dir, file_name)
+        .is_some_and(|file| ofd::is_held_alone(&file, HOLD_BYTE).unwrap_or(false))
 }
 
 /// What `look` sees.

@@ -53,7 +53,22 @@ pub(super) fn unlock(fd: impl AsFd, byte: i64) -> io::Result<()> {
 
 /// Does another open file description have a lock, of any kind, on the byte?
 pub(super) fn is_held(fd: impl AsFd, byte: i64) -> io::Result<bool> {
+    let lock = first_lock(fd, byte)?;
+    Ok(i32::from(lock.l_type) != libc::F_UNLCK)
+}
+
+/// As `is_held`, and is it a shared lock of this very byte, and no other?
+pub(super) fn is_held_alone(fd: impl AsFd, byte: i64) -> io::Result<bool> {
+    let lock = first_lock(fd, byte)?;
+    if cfg!(twocan_mutant = "any-lock-is-ours") {
+        return Ok(i32::from(lock.l_type) != libc::F_UNLCK);
+    }
+    let shared = i32::from(lock.l_type) == libc::F_RDLCK;
+    Ok(shared && lock.l_start == byte && lock.l_len == 1)
+}
+
+fn first_lock(fd: impl AsFd, byte: i64) -> io::Result<libc::flock> {
     let mut lock = request(libc::F_WRLCK, byte);
     call(fd, libc::F_OFD_GETLK, &mut lock)?;
-    Ok(i32::from(lock.l_type) != libc::F_UNLCK)
+    Ok(lock)
 }
