@@ -59,6 +59,41 @@ impl Source for Receiver {
     }
 }
 
+/// What is waited for of a sender: it is woken as whoever sends is.
+trait OfSender {
+    fn sender(&self) -> &Sender;
+    fn is_ready(&self) -> bool;
+    /// Tells it from all else that this end is waited for.
+    fn what(&self) -> u64;
+}
+
+impl<C: OfSender> Source for C {
+    fn begin(&self) -> Result<u64> {
+        begin(self.sender().owner())
+    }
+    fn prepare(&self, words: &mut Vec<Word>) {
+        self.sender().owner().prepare_now(Half::Sender, words);
+    }
+    fn attend(&self, doors: &mut Doors) -> Attention {
+        loud(self.sender().owner().attend(Half::Sender, doors))
+    }
+    fn has_door(&self) -> bool {
+        true
+    }
+    fn ready(&self, _: u64) -> bool {
+        self.is_ready()
+    }
+    fn leans(&self) -> bool {
+        self.sender().owner().leans(Half::Sender)
+    }
+    fn disarm(&self) {
+        self.sender().owner().disarm(Half::Sender);
+    }
+    fn identity(&self) -> Identity {
+        identity(self.sender().owner(), self.what())
+    }
+}
+
 /// Ready when a message of a certain length can be sent without waiting. Made by [`Sender::room`].
 #[derive(Debug)]
 pub struct Room<'s> {
@@ -72,30 +107,15 @@ impl<'s> Room<'s> {
     }
 }
 
-impl Source for Room<'_> {
-    fn begin(&self) -> Result<u64> {
-        begin(self.sender.owner())
+impl OfSender for Room<'_> {
+    fn sender(&self) -> &Sender {
+        self.sender
     }
-    fn prepare(&self, words: &mut Vec<Word>) {
-        self.sender.owner().prepare_now(Half::Sender, words);
-    }
-    fn attend(&self, doors: &mut Doors) -> Attention {
-        loud(self.sender.owner().attend(Half::Sender, doors))
-    }
-    fn has_door(&self) -> bool {
-        true
-    }
-    fn ready(&self, _: u64) -> bool {
+    fn is_ready(&self) -> bool {
         self.sender.has_room_now(self.len) || self.sender.has_unreported_departure()
     }
-    fn leans(&self) -> bool {
-        self.sender.owner().leans(Half::Sender)
-    }
-    fn disarm(&self) {
-        self.sender.owner().disarm(Half::Sender);
-    }
-    fn identity(&self) -> Identity {
-        identity(self.sender.owner(), ROOM)
+    fn what(&self) -> u64 {
+        ROOM
     }
 }
 
@@ -112,31 +132,15 @@ impl<'s> Acknowledged<'s> {
     }
 }
 
-impl Source for Acknowledged<'_> {
-    fn begin(&self) -> Result<u64> {
-        begin(self.sender.owner())
+impl OfSender for Acknowledged<'_> {
+    fn sender(&self) -> &Sender {
+        self.sender
     }
-    fn prepare(&self, words: &mut Vec<Word>) {
-        self.sender.owner().prepare_now(Half::Sender, words);
-    }
-    fn attend(&self, doors: &mut Doors) -> Attention {
-        loud(self.sender.owner().attend(Half::Sender, doors))
-    }
-    fn has_door(&self) -> bool {
-        true
-    }
-    fn ready(&self, _: u64) -> bool {
+    fn is_ready(&self) -> bool {
         self.sender.is_acknowledged(self.seq)
     }
-    fn leans(&self) -> bool {
-        self.sender.owner().leans(Half::Sender)
-    }
-    fn disarm(&self) {
-        self.sender.owner().disarm(Half::Sender);
-    }
-    fn identity(&self) -> Identity {
-        let Identity(what, end) = identity(self.sender.owner(), ACKNOWLEDGED);
-        Identity(what | self.seq.position << 3, end)
+    fn what(&self) -> u64 {
+        ACKNOWLEDGED | self.seq.position << 3
     }
 }
 
