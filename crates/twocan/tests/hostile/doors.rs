@@ -9,6 +9,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 /// A packet before it is sent.
 pub struct Knock {
     pub card: Card,
+    /// WELCOME, whatever the card says of its kind.
+    is_welcome: bool,
     region: Option<Shared>,
     /// Sent instead of the region's own descriptor.
     instead: Option<OwnedFd>,
@@ -139,6 +141,7 @@ impl Knock {
         let (one, two) = (bells(), bells());
         Knock {
             card: Card::hello(&region, "knock"),
+            is_welcome: false,
             region: Some(region),
             instead: None,
             bells: [one.0.0, two.0.0],
@@ -152,14 +155,14 @@ impl Knock {
     /// WELCOME of a first end without a lie.
     pub fn welcome() -> Knock {
         let mut knock = Knock::hello();
-        knock.card.kind = WELCOME;
+        (knock.card.kind, knock.is_welcome) = (WELCOME, true);
         knock.lists(1, &[(1, 0)], &[]);
         knock
     }
 
     fn shape(&mut self, field: usize, value: u64) {
         self.card.shape[field] = value;
-        if self.card.kind == WELCOME {
+        if self.is_welcome {
             self.lists(1, &[(1, 0)], &[]);
         }
     }
@@ -174,8 +177,7 @@ impl Knock {
                 self.shape(1, plan.capacity);
             }
             None => {
-                let welcome = self.card.kind == WELCOME;
-                let row = if welcome { "hostile-welcome" } else { "hostile-handshake" };
+                let row = if self.is_welcome { "hostile-welcome" } else { "hostile-handshake" };
                 println!(
                     "trust: {row}: skipped: memory that this system cannot make; a pipe instead"
                 );
@@ -210,9 +212,9 @@ impl Knock {
         let own = self.region.as_ref().map(|r| r.file.as_raw_fd());
         let region = self.instead.as_ref().map(AsRawFd::as_raw_fd).or(own).expect("a region");
         let [one, two] = [self.bells[0].as_raw_fd(), self.bells[1].as_raw_fd()];
-        let mut fds: Vec<RawFd> = match self.card.kind {
-            WELCOME => vec![one, two, region],
-            _ => vec![region, one, two],
+        let mut fds: Vec<RawFd> = match self.is_welcome {
+            true => vec![one, two, region],
+            false => vec![region, one, two],
         };
         let last = fds[2];
         fds.extend(vec![last; self.more]);
