@@ -436,4 +436,10 @@ pub(super) const TABLE: &[Mutant] = &[
         Place::Test("surroundings"),
         "a_directory_with_files_of_others",
     ),
+    row(
+        "huge-pages-too",
+        "a region is of ordinary memory",
+        Place::Unit,
+        "what_could_fail_under_a_reader_is_not_mapped",
+    ),
 ];

@@ -94,8 +94,8 @@ pub const LIES: &[Lie] = &[
     region("memory too short", |k| k.plan(Plan { longer: -4096, ..Plan::honest(4096, 0) })),
     region("memory a byte too short", |k| k.plan(Plan { longer: -1, ..Plan::honest(4096, 0) })),
     region("memory too long", |k| k.plan(Plan { longer: 4096, ..Plan::honest(4096, 0) })),
-    // Refused as long as an owner allocates its whole region. Where pages come on touch this one
-    // row goes, and with it the flaw in `Plan`.
+    // Its length alone gives it away: such a file has whole huge pages, a region never has. That
+    // its kind would, too, is shown beside the check.
     region("huge pages", |k| k.plan(Plan { huge: true, ..Plan::honest(1 << 20, 0) })),
     region("memory without the magic", |k| k.identity(0, 1)),
     region("memory of another version", |k| k.identity(8, 2)),

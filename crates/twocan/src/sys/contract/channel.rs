@@ -176,6 +176,15 @@ fn what_could_fail_under_a_reader_is_not_mapped() {
         rustix::fs::open("/proc/self/exe", rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty())
     });
     assert!(memfd::map_sealed(&open.unwrap(), 4096, false).is_none(), "a file of a disk");
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | MemfdFlags::HUGETLB;
+    let Ok(huge) = Fd::make(|| memfd_create("test", flags)) else {
+        return println!("skipped: this system has no huge pages");
+    };
+    let page = rustix::fs::fstat(&huge).unwrap().st_blksize as u64;
+    ftruncate(&huge, page).unwrap();
+    fcntl_add_seals(&huge, all).unwrap();
+    let mapped = memfd::map_sealed(&huge, page as usize, false);
+    assert!(mapped.is_none(), "pages that may be missing when they are touched");
 }
 
 #[test]

@@ -62,7 +62,8 @@ pub(crate) fn map_sealed(fd: &Fd, len: usize, whole: bool) -> Option<std::io::Re
     let stat = rustix::fs::fstat(fd).ok()?;
     let regular =
         rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile;
-    let ordinary = rustix::fs::fstatfs(fd).is_ok_and(|s| s.f_type as u64 == TMPFS_MAGIC);
+    let ordinary = rustix::fs::fstatfs(fd).is_ok_and(|s| s.f_type as u64 == TMPFS_MAGIC)
+        || cfg!(twocan_mutant = "huge-pages-too");
     let exact = stat.st_size as u64 == len as u64 || cfg!(twocan_mutant = "no-size-check");
     let allocated = stat.st_blocks as u64 * 512 >= len as u64;
     let enough = allocated || !whole || cfg!(twocan_mutant = "sparse-from-anyone");
