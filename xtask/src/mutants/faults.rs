@@ -341,6 +341,12 @@ pub(super) const TABLE: &[Mutant] = &[
         "users::everyone_is_let_in",
     ),
     row(
+        "roots-is-ours",
+        "what a killed end of root's has left is another user's",
+        Place::Test("system"),
+        "users::the_seat_of_another_users_killed_end",
+    ),
+    row(
         "refusal-ignored",
         "a fence that is refused is made up for",
         Place::Test("system"),

@@ -441,7 +441,7 @@ fn everyone_is_let_in_by_an_option() {
 #[test]
 fn the_seat_of_another_users_killed_end_is_left_to_its_owner() {
     let Some(stage) = Stage::new("everyone") else { return };
-    for (first, second) in [(ALICE, BOB), (BOB, ALICE)] {
+    for (first, second) in [(ALICE, BOB), (BOB, ALICE), (0, BOB), (BOB, 0)] {
         let name = unique("left");
         let mut killed = stage.start(first, &["sits", &name, "all"]);
         killed.expect("open");
