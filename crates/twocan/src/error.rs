@@ -178,7 +178,11 @@ impl Error {
     /// An unexpected answer of the operating system while doing `what` ("cannot open the directory
     /// X").
     pub(crate) fn from_os(what: impl fmt::Display, e: impl Into<io::Error>) -> Error {
-        let e = e.into();
+        // Below, somebody may have known the words.
+        let e = match e.into().downcast::<Error>() {
+            Ok(told) => return told,
+            Err(e) => e,
+        };
         let kind = match e.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 ErrorKind::PermissionDenied

@@ -25,7 +25,15 @@ pub enum Scope {
     Machine,
 }
 
-/// Who may open an object. Both sides ask for the same.
+/// Who may open an object. Both sides ask for the same; of two users, each names the other.
+///
+/// # Platform
+/// Linux: root may always. Nobody but its owner and root removes or replaces what is shared; a
+/// killed owner's file stays until one of them comes again. [`User`](Sharing::User) needs a file
+/// system with access lists (POSIX ACLs): memory (tmpfs, where names live by default) and most
+/// disks have them. Without them making is the error
+/// [`Unsupported`](crate::ErrorKind::Unsupported), and nobody is let in. Groups and users are
+/// looked up once, when the object is opened.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Sharing {
@@ -34,6 +42,9 @@ pub enum Sharing {
     CurrentUser,
     /// The members of a group of the system, by its name. Implies [`Scope::Machine`].
     Group(String),
+    /// One other user, by name or, if nobody has that name, by number (which needs no account).
+    /// Implies [`Scope::Machine`].
+    User(String),
     /// Everybody on this machine. Implies [`Scope::Machine`].
     Everyone,
 }

@@ -158,7 +158,7 @@ impl<F: Fn(BorrowedFd<'_>) -> io::Result<()>> Request<'_, F> {
     fn prepare(&self, dir: &Directory) -> Result<Prepared> {
         object::prepare(dir, &self.spec, &self.fill).map_err(|e| {
             let what = format!("the {}", self.kind.word());
-            not_made(&e, &what, self.spec.len, Some(dir)).with_name(self.name.as_str())
+            not_made(e, &what, self.spec.len, Some(dir)).with_name(self.name.as_str())
         })
     }
 
@@ -277,18 +277,16 @@ fn exists(kind: Kind, name: &Name, look: Look) -> Error {
 }
 
 /// The words for an object of `len` bytes that could not be made. `dir` = where, if it has a name.
-pub(crate) fn not_made(e: &io::Error, what: &str, len: u64, dir: Option<&Directory>) -> Error {
+pub(crate) fn not_made(e: io::Error, what: &str, len: u64, dir: Option<&Directory>) -> Error {
     use io::ErrorKind::{FileTooLarge, OutOfMemory, QuotaExceeded, StorageFull};
     let full = matches!(e.kind(), StorageFull | OutOfMemory | QuotaExceeded | FileTooLarge);
     if !full {
-        let copy = e.raw_os_error().map_or_else(|| e.kind().into(), io::Error::from_raw_os_error);
-        return Error::from_os(format!("cannot make {what}"), copy);
+        return Error::from_os(format!("cannot make {what}"), e);
     }
     let need = size_words(len, true);
     let place = dir.and_then(|d| Some((d.volume(), d.free_bytes()?)));
     if e.kind() == FileTooLarge && place.is_none_or(|(_, free)| free >= len) {
-        let copy = io::Error::from_raw_os_error(e.raw_os_error().unwrap_or_default());
-        return Error::from_os(format!("{what} needs {need}"), copy);
+        return Error::from_os(format!("{what} needs {need}"), e);
     }
     let error = match place {
         Some((place, free)) => {

@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use support::{Child, TempDir, am_root, eventually, listen, say, stay, unique};
-use twocan::{Access, Error, ErrorKind, Event, MemoryMap, Reset, Sharing, wait_any};
+use twocan::{Access, Channel, Error, ErrorKind, Event, MemoryMap, Reset, Sharing, wait_any};
 
 /// nobody.
 const STRANGER: u32 = 65_534;
@@ -386,12 +386,26 @@ fn another_user_is_let_in_only_if_both_ask() {
 }
 
 #[test]
-fn a_group_must_exist() {
-    let mut options = MemoryMap::options();
-    let error = options.sharing(Sharing::Group("no-such-group".into())).create_new("x", 1);
-    let error = error.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    assert_eq!(error.to_string(), "there is no group named no-such-group.");
+fn a_group_or_user_must_exist() {
+    let (group, user) = ("no-such-group".to_owned(), "no-such-user".to_owned());
+    for (sharing, text) in [
+        (Sharing::Group(group), "there is no group named no-such-group."),
+        (Sharing::User(user), "there is no user named no-such-user."),
+        (Sharing::User("-1".into()), "there is no user named -1."),
+    ] {
+        let refused = |error: Error| {
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            assert_eq!(error.to_string(), text);
+        };
+        let name = unique("nobody");
+        let (mut maps, mut ends) = (MemoryMap::options(), Channel::options());
+        maps.sharing(sharing.clone());
+        refused(maps.create_new(&name, 1).unwrap_err());
+        refused(maps.open_existing(&name).unwrap_err());
+        let mut events = Event::options(Reset::Auto);
+        refused(events.sharing(sharing.clone()).create_new(&name).unwrap_err());
+        refused(ends.sharing(sharing).open(&name).unwrap_err());
+    }
     let local = MemoryMap::options().sharing(Sharing::Everyone).create_new("Local\\x", 1);
     assert_eq!(kind(local), ErrorKind::InvalidInput);
     assert_eq!(MemoryMap::options().access(Access::Read).anonymous(1).unwrap().len(), 1);

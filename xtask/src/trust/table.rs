@@ -74,6 +74,8 @@ const SYSTEM: &[&str] = &[
     "squatting",
     "in-the-way",
     "group",
+    "one-user",
+    "no-access-lists",
     "everyone",
     "occupied",
     "locked-in",

@@ -6,7 +6,8 @@ use crate::name::Name;
 use crate::named::{self, Kind, Named, Request};
 use crate::sys::files;
 use crate::sys::memory::{Mapping, Protection};
-use crate::sys::object::{self, Permission, Spec};
+use crate::sys::object::{self, Spec};
+use crate::sys::permission::Permission;
 use crate::wait::{self, Identity};
 use crate::{Error, ErrorKind, Result, Scope, Sharing};
 use std::io;
@@ -101,7 +102,7 @@ impl EventOptions {
     /// The same.
     pub fn anonymous(&self) -> Result<Event> {
         let mapping = Mapping::anonymous(words::LEN, self.inheritable)
-            .map_err(|e| named::not_made(&e, "the event", words::LEN as u64, None))?;
+            .map_err(|e| named::not_made(e, "the event", words::LEN as u64, None))?;
         let identity = Identity(wait::LOCAL, mapping.base().as_ptr() as u64);
         let words = Words::new(mapping);
         if self.initially_set {

@@ -3,7 +3,8 @@
 use super::{Access, Backing, Handle, MemoryMap};
 use crate::name::Name;
 use crate::named::{self, Kind, Named, Request};
-use crate::sys::object::{self, Permission, Spec};
+use crate::sys::object::{self, Spec};
+use crate::sys::permission::Permission;
 use crate::sys::{files, memfd};
 use crate::{Error, ErrorKind, Result, Scope, Sharing};
 use std::io;
@@ -136,7 +137,7 @@ impl MapOptions {
         if grown {
             object::set_len(file.as_fd(), len, !self.delay_allocate).map_err(|e| {
                 files::shrink(&file, has);
-                named::not_made(&e, &format!("the file {}", path.display()), len, None)
+                named::not_made(e, &format!("the file {}", path.display()), len, None)
             })?;
         }
         self.map(Backing::File { file, grown }, len, extent.allocated)
@@ -148,7 +149,7 @@ impl MapOptions {
     /// The same.
     pub fn anonymous(&self, len: u64) -> Result<MemoryMap> {
         check_len(len)?;
-        let wrong = |e: io::Error| named::not_made(&e, "the map", len, None);
+        let wrong = |e: io::Error| named::not_made(e, "the map", len, None);
         let file = memfd::create_fixed(len, !self.delay_allocate, self.inheritable);
         let file = file.map_err(wrong)?;
         let allocated = files::extent(&file).map_err(wrong)?.allocated;

@@ -240,7 +240,7 @@ impl View {
 
     fn for_reading(&self, pos: usize, len: usize) -> Result<()> {
         self.check(pos, len)?;
-        self.memory.touch(pos, len, false).map_err(|e| self.no_memory(&e))
+        self.memory.touch(pos, len, false).map_err(|e| self.no_memory(e))
     }
 
     fn for_writing(&self, pos: usize, len: usize) -> Result<()> {
@@ -251,7 +251,7 @@ impl View {
             let error = self.handle.about(ErrorKind::PermissionDenied, cause);
             return Err(error.with_cure("Ask for Access::ReadWrite"));
         }
-        self.memory.touch(pos, len, true).map_err(|e| self.no_memory(&e))
+        self.memory.touch(pos, len, true).map_err(|e| self.no_memory(e))
     }
 
     fn for_atomic(&self, pos: usize, size: usize) -> Result<()> {
@@ -264,7 +264,7 @@ impl View {
         Err(self.handle.about(ErrorKind::Misaligned, cause))
     }
 
-    fn no_memory(&self, e: &std::io::Error) -> Error {
+    fn no_memory(&self, e: std::io::Error) -> Error {
         let dir = match &self.handle.backing {
             super::Backing::Named(named) => Some(named.dir()),
             _ => None,

@@ -1,6 +1,6 @@
 use super::sweep::sweep;
 use super::*;
-use crate::sys::object::Permission;
+use crate::sys::permission::Permission;
 use crate::{Scope, Sharing};
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -73,7 +73,8 @@ mod tests {
     #[test]
     fn every_stretch_is_covered_and_nothing_beside_it() {
         let capacity = 200 * LINE;
-        for (first, lines) in [(0, 0), (0, 1), (0, 64), (1, 63), (1, 64), (63, 2), (5, 190), (199, 1)]
+        for (first, lines) in
+            [(0, 0), (0, 1), (0, 64), (1, 63), (1, 64), (63, 2), (5, 190), (199, 1)]
         {
             // Not a power of two as capacity: the mask is not what is tried here.
             let starts = Starts { capacity: 1 << 20, ..Starts::new(capacity) };

@@ -323,7 +323,7 @@ impl End {
             Ok(None) => false,
             Ok(Some(connection)) => {
                 let process = connection.process();
-                if process.is_welcome(seat.sharing()) {
+                if process.is_welcome(seat.permission()) {
                     self.register(&connection, &process);
                     state.pending.push(Pending::new(connection, process));
                 }

@@ -13,6 +13,7 @@ use crate::name::Name;
 use crate::peer::PeerInfo;
 use crate::region::OwnRegion;
 use crate::sys::dir::{Directory, PATIENCE};
+use crate::sys::permission::Permission;
 use crate::{Scope, Sharing, Until};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -114,12 +115,13 @@ impl From<Error> for Refused {
 /// Opens a channel; with `until`, waits for a seat that long.
 pub(crate) fn open(wanted: &Wanted, name: &str, until: Option<Until<'_>>) -> Result<Arc<Owner>> {
     let name = Name::parse_with(name, wanted.scope, &wanted.sharing)?;
+    let permission = Permission::of(&wanted.sharing)?;
     let _first = super::watcher::Watcher::of_this_process()?;
     let (own, card) = wanted.make()?;
     let patience = Instant::now() + REFUSAL_PATIENCE;
     let mut pause = PAUSES.0;
     let state = loop {
-        let error = match take_seat(wanted, &name, &card) {
+        let error = match take_seat(wanted, &name, &card, permission) {
             Ok(state) => break state,
             Err(Refused::Final(error)) => return Err(error),
             Err(Refused::For(error)) => error,
@@ -140,13 +142,13 @@ pub(crate) fn open(wanted: &Wanted, name: &str, until: Option<Until<'_>>) -> Res
 
 /// Under the name's lock: finds a free seat and sits down, already connected with the other end if
 /// there is one.
-fn take_seat(wanted: &Wanted, name: &Name, card: &Card) -> Result<State, Refused> {
+fn take_seat(wanted: &Wanted, name: &Name, card: &Card, may: Permission) -> Result<State, Refused> {
     let dir = Directory::open_in(name.scope())?;
     let files = Files { hash: name.hash128() };
     let lock = dir.lock(files.hash, PATIENCE)?;
     let contents = SeatRecord { card: card.clone(), channel: name.as_str().to_owned() }.encode();
-    let (number, other) = choose(name, &dir, &files, card, &wanted.sharing)?;
-    let seat = Seat::take(dir, &lock, files, number, contents, wanted.sharing.clone())?;
+    let (number, other) = choose(name, &dir, &files, card, may)?;
+    let seat = Seat::take(dir, &lock, files, number, contents, may)?;
     let mut state = State::new(card.region, wanted);
     match other {
         Holder::Somebody { connection: Some((connection, process)), record } => {
@@ -170,13 +172,13 @@ fn choose(
     dir: &Directory,
     names: &Files,
     card: &Card,
-    sharing: &Sharing,
+    permission: Permission,
 ) -> Result<(usize, Holder), Refused> {
-    let mut holders = vec![probe(dir, names, 0, sharing)?, probe(dir, names, 1, sharing)?];
+    let mut holders = vec![probe(dir, names, 0, permission)?, probe(dir, names, 1, permission)?];
     let free: Vec<usize> = (0..2).filter(|n| matches!(holders[*n], Holder::Nobody)).collect();
     // Rather the seat that nothing of another user's is in the way of, where such users are
     // expected.
-    let clear = |n: &usize| *sharing == Sharing::CurrentUser || names.is_clear(dir, *n);
+    let clear = |n: &usize| permission == Permission::Nobody || names.is_clear(dir, *n);
     let chosen = free.iter().copied().find(clear).or(free.first().copied());
     let Some(number) = chosen else { return Err(in_use(name, &holders)) };
     let other = holders.swap_remove(1 - number);

@@ -2,14 +2,14 @@
 //! one, taking one, keeping it.
 
 use super::wire::{MAX_WIRE, SeatRecord, Unusable};
-use crate::Sharing;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::files::SeatFiles;
 use crate::peer::PeerInfo;
 use crate::sys::dir::{DirLock, Directory};
 use crate::sys::fd::Fd;
 use crate::sys::files;
-use crate::sys::object::{self, Permission, Spec};
+use crate::sys::object::{self, Spec};
+use crate::sys::permission::Permission;
 use crate::sys::process::FileId;
 use crate::sys::socket::{Connection, Listener, Process, Reached};
 use crate::sys::watch;
@@ -27,7 +27,7 @@ pub(crate) struct Seat {
     bound: Bound,
     /// What is needed to sit down again should somebody sweep the directory.
     contents: Vec<u8>,
-    sharing: Sharing,
+    permission: Permission,
     /// How often that has failed.
     tries: u32,
 }
@@ -63,10 +63,10 @@ impl Seat {
         files: Files,
         number: usize,
         contents: Vec<u8>,
-        sharing: Sharing,
+        permission: Permission,
     ) -> Result<Seat> {
-        let bound = bind(&dir, lock, &files, number, &contents, &sharing)?;
-        Ok(Seat { dir, files, number, bound, contents, sharing, tries: 0 })
+        let bound = bind(&dir, lock, &files, number, &contents, permission)?;
+        Ok(Seat { dir, files, number, bound, contents, permission, tries: 0 })
     }
 
     /// Where it stands.
@@ -75,8 +75,8 @@ impl Seat {
     }
 
     /// Who may come.
-    pub(super) fn sharing(&self) -> &Sharing {
-        &self.sharing
+    pub(super) fn permission(&self) -> Permission {
+        self.permission
     }
 
     /// The files whose names the watcher watches.
@@ -121,12 +121,12 @@ impl Seat {
         // Its socket may have been spared: then it is this end itself that would answer.
         let spared = self.has_socket(&dir);
         if !spared
-            && !matches!(probe(&dir, &self.files, self.number, &self.sharing)?, Holder::Nobody)
+            && !matches!(probe(&dir, &self.files, self.number, self.permission)?, Holder::Nobody)
         {
             return Ok(Rebound::Lost);
         }
-        let Seat { files, number, contents, sharing, .. } = &*self;
-        self.bound = bind(&dir, &lock, files, *number, contents, sharing)?;
+        let Seat { files, number, contents, permission, .. } = &*self;
+        self.bound = bind(&dir, &lock, files, *number, contents, *permission)?;
         self.dir = dir;
         self.tries = 0;
         Ok(Rebound::Again)
@@ -240,7 +240,7 @@ fn bind(
     names: &Files,
     number: usize,
     contents: &[u8],
-    sharing: &Sharing,
+    permission: Permission,
 ) -> Result<Bound> {
     let (socket, record) = (names.socket(number), names.record(number));
     let clear = || {
@@ -250,13 +250,12 @@ fn bind(
     if !cfg!(twocan_mutant = "no-clear-seat") {
         clear();
     }
-    let permission = Permission::of(sharing)?;
     let spec = Spec { len: contents.len() as u64, allocate: false, permission, inheritable: false };
     let make = || {
         let prepared = object::prepare(dir, &spec, |file| files::write_all(file, contents))?;
         let held = prepared.publish(dir, lock, &record)?;
         let listener = Listener::bind(dir.fd(), &socket)?;
-        files::permit(dir, &socket, sharing)?;
+        files::permit(dir, &socket, permission)?;
         let id = object::id_of_name(dir, &socket).ok_or(std::io::ErrorKind::NotFound)?;
         Ok(Bound { listener, record: held, socket: id })
     };
@@ -274,7 +273,7 @@ pub(super) fn probe(
     dir: &Directory,
     names: &Files,
     seat: usize,
-    sharing: &Sharing,
+    permission: Permission,
 ) -> Result<Holder> {
     let socket = names.socket(seat);
     let reached = Connection::reach(dir.fd(), &socket).map_err(|e| {
@@ -283,7 +282,7 @@ pub(super) fn probe(
         })
     })?;
     if !matches!(reached, Reached::Free) {
-        if let Some(error) = object::not_a_seat(dir, &socket, &Permission::of(sharing)?) {
+        if let Some(error) = object::not_a_seat(dir, &socket, permission) {
             return Err(error);
         }
     }
@@ -292,7 +291,7 @@ pub(super) fn probe(
         Reached::Busy => None,
         Reached::Connected(connection) => {
             let process = connection.process();
-            if !process.is_welcome(sharing) {
+            if !process.is_welcome(permission) {
                 let path = dir.path().join(&socket);
                 let owner = process.owner_name();
                 let cause = format!("{} belongs to user {owner}, not to you", path.display());

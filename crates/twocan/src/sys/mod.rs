@@ -39,6 +39,12 @@
 //!   - `open`: finds only what somebody holds, and holds it too; removes what nobody holds.
 //!   - `release`: the last holder's name is gone when it returns. A killed holder holds nothing.
 //!
+//! `permission` -- who else is let in.
+//!   - `Permission::of(sharing)` finds the group or the user, or says that there is none.
+//!   - What is made with it lets in its maker, the administrator, and those; where the system
+//!     cannot do that, the making is an error, and nobody is let in.
+//!   - What is opened with it is refused if others than those made it, or may write to it.
+//!
 //! `memory` -- mapped memory.
 //!   - `Mapping`: a range for as long as it lives, zero where nothing was stored; not in forked
 //!     children, unless inheritable.

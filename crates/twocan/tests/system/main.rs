@@ -18,6 +18,7 @@ mod roles;
 
 mod clocks;
 mod crowds;
+mod guest;
 mod lives;
 mod refused;
 mod sandbox;

@@ -61,6 +61,8 @@ fn rules(what: &str, errno: i32) -> Vec<Rule> {
         "ftruncate" => all(libc::SYS_ftruncate),
         "fallocate" => all(libc::SYS_fallocate),
         "fchmod" => all(libc::SYS_fchmod),
+        "fsetxattr" => all(libc::SYS_fsetxattr),
+        "lsetxattr" => all(libc::SYS_lsetxattr),
         "getrandom" => all(libc::SYS_getrandom),
         "madvise" => all(libc::SYS_madvise),
         _ => panic!("{what}: not known"),

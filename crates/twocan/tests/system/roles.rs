@@ -1,7 +1,7 @@
 //! What children do. Roles that begin with a change of the process play another role inside it.
 
 use crate::support::{LONG, say, stay};
-use crate::{clocks, crowds, jail, lives, refused, sandbox, shortage, spaces, swept, users};
+use crate::{clocks, crowds, guest, jail, lives, refused, sandbox, shortage, spaces, swept, users};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -38,6 +38,7 @@ fn run(args: &[&str]) {
             let known = match room {
                 "clocks" => clocks::play(rest),
                 "crowds" => crowds::play(rest),
+                "guest" => guest::play(rest),
                 "lives" => lives::play(rest),
                 "refused" => refused::play(rest),
                 "sandbox" => sandbox::play(rest),

@@ -16,11 +16,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use twocan::{Channel, Error, Event, MemoryMap, Reset, Scope, Sharing, Spin};
 
-const ALICE: u32 = 61_001;
-const BOB: u32 = 61_002;
-const MALLORY: u32 = 61_003;
-/// A group that every system has. Alice and Bob act as its members, Mallory is in none.
-const GROUP: &str = "users";
+pub const ALICE: u32 = 61_001;
+pub const BOB: u32 = 61_002;
+pub const MALLORY: u32 = 61_003;
+/// A group that every system has. All users act as its members but Mallory, who is in none.
+pub const GROUP: &str = "users";
 
 pub fn play(args: &[&str]) -> bool {
     match *args {
@@ -58,8 +58,11 @@ pub fn play(args: &[&str]) -> bool {
     true
 }
 
-fn shared(with: &str) -> Sharing {
+/// A number is that of the one user who is let in; the user's name stands behind a prefix.
+pub fn shared(with: &str) -> Sharing {
     match with {
+        user if user.bytes().all(|b| b.is_ascii_digit()) => Sharing::User(user.to_owned()),
+        user if user.starts_with("user:") => Sharing::User(user["user:".len()..].to_owned()),
         "me" | "own" => Sharing::CurrentUser,
         "all" => Sharing::Everyone,
         group => Sharing::Group(group.to_owned()),
@@ -71,13 +74,13 @@ fn scope(with: &str) -> Scope {
     if with == "own" { Scope::Session } else { Scope::Machine }
 }
 
-fn options(with: &str) -> twocan::ChannelOptions {
+pub fn options(with: &str) -> twocan::ChannelOptions {
     let mut options = Channel::options();
     options.scope(scope(with)).sharing(shared(with)).spin(Spin::Never);
     options
 }
 
-fn event(name: &str) -> String {
+pub fn event(name: &str) -> String {
     format!("{name}-event")
 }
 
@@ -198,14 +201,14 @@ fn put(kind: &str, path: &Path) {
 
 // ---- the stage ----
 
-struct Stage {
-    dir: TempDir,
-    name: String,
+pub struct Stage {
+    pub dir: TempDir,
+    pub name: String,
 }
 
 impl Stage {
     /// A machine's shared directory, and one of Alice's own, for a row. `None` = not possible here.
-    fn new(row: &str) -> Option<Stage> {
+    pub fn new(row: &str) -> Option<Stage> {
         if !am_root() {
             skipped(row, "only root can act as several users");
             return None;
@@ -228,23 +231,27 @@ impl Stage {
         Some(Stage { dir, name: unique("users") })
     }
 
-    fn machine(&self) -> PathBuf {
+    pub fn machine(&self) -> PathBuf {
         self.dir.0.join("machine")
     }
 
     fn start_in(&self, dir: &Path, user: u32, role: &[&str]) -> Child {
         let group = if user == MALLORY { MALLORY } else { group_id() };
-        Child::start_with("users", role, |c| {
+        let (room, role) = match *role {
+            ["guest", ref role @ ..] => ("guest", role),
+            ref role => ("users", role),
+        };
+        Child::start_with(room, role, |c| {
             c.env("TWOCAN_DIR", dir).uid(user).gid(group);
         })
     }
 
-    fn start(&self, user: u32, role: &[&str]) -> Child {
+    pub fn start(&self, user: u32, role: &[&str]) -> Child {
         self.start_in(&self.dir.0, user, role)
     }
 
     /// All answers of `tries`.
-    fn tries(&self, dir: &Path, user: u32, with: &str) -> Vec<String> {
+    pub fn tries(&self, dir: &Path, user: u32, with: &str) -> Vec<String> {
         let mut child = self.start_in(dir, user, &["tries", &self.name, with]);
         let mut said = Vec::new();
         loop {
@@ -259,22 +266,26 @@ impl Stage {
     }
 
     fn breaks_in(&self, dir: &Path, victim: &Child) -> String {
+        self.breaks_in_as(MALLORY, dir, victim)
+    }
+
+    pub fn breaks_in_as(&self, user: u32, dir: &Path, victim: &Child) -> String {
         let pid = victim.pid().to_string();
-        let mut child = self.start(MALLORY, &["breaks in", dir.to_str().unwrap(), &pid]);
+        let mut child = self.start(user, &["breaks in", dir.to_str().unwrap(), &pid]);
         let said = child.hear();
         child.finish();
         said
     }
 }
 
-fn group_id() -> u32 {
+pub fn group_id() -> u32 {
     let text = std::fs::read_to_string("/etc/group").unwrap_or_default();
     let line = text.lines().find_map(|l| l.strip_prefix(GROUP)?.strip_prefix(':'));
     line.and_then(|l| l.split(':').nth(1)?.parse().ok()).unwrap_or(ALICE)
 }
 
 /// Everything was refused, and every refusal names something below `dir`.
-fn all_refused(said: &[String], dir: &Path) {
+pub fn all_refused(said: &[String], dir: &Path) {
     assert_eq!(said.len(), 6, "{said:?}");
     for line in said {
         assert!(!line.ends_with(" ok"), "{said:?}");
@@ -387,7 +398,7 @@ fn a_foreign_lock_file_is_named() {
 }
 
 /// As the library does; the file's name is part of the protocol.
-fn fnv1a(bytes: &[u8]) -> u128 {
+pub fn fnv1a(bytes: &[u8]) -> u128 {
     const PRIME: u128 = 0x0100_0000_0000_0000_0000_013b;
     let step = |hash: u128, b: &u8| (hash ^ u128::from(*b)).wrapping_mul(PRIME);
     bytes.iter().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, step)

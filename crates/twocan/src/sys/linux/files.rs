@@ -2,9 +2,8 @@
 
 use super::dir::Directory;
 use super::fd::Fd;
-use super::user;
-use crate::Sharing;
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, chmodat, chownat, fstat, openat, unlinkat};
+use super::permission::{Permission, Place};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, unlinkat};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -79,16 +78,6 @@ pub(crate) fn shrink(file: impl AsFd, len: u64) {
 }
 
 /// Lets those connect to a seat's socket who may.
-pub(crate) fn permit(dir: &Directory, file: &str, sharing: &Sharing) -> io::Result<()> {
-    let mode = match sharing {
-        Sharing::CurrentUser => 0o600,
-        Sharing::Everyone => 0o666,
-        Sharing::Group(name) => {
-            let group = user::group_id(name).ok_or(io::ErrorKind::NotFound)?;
-            let group = Some(Gid::from_raw(group));
-            chownat(dir.fd(), file, None, group, AtFlags::SYMLINK_NOFOLLOW)?;
-            0o660
-        }
-    };
-    Ok(chmodat(dir.fd(), file, Mode::from_raw_mode(mode), AtFlags::empty())?)
+pub(crate) fn permit(dir: &Directory, file: &str, permission: Permission) -> io::Result<()> {
+    permission.give(&Place::Name(dir, file))
 }

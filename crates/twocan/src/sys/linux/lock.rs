@@ -6,6 +6,7 @@
 use super::dir::{Directory, OWN_DIRECTORY};
 use super::fd::Fd;
 use super::ofd::{self, Kind};
+use super::permission::Permission;
 use super::{object, process};
 use crate::{Error, ErrorKind, PeerInfo, Result, Scope};
 use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, statat};
@@ -109,8 +110,9 @@ impl Directory {
                 Err(e) => return Err(wrong(e)),
             }
             // Made whole before it has its name: nobody finds one that he may not open yet.
-            let mode = if self.scope() == Scope::Machine { 0o666 } else { 0o600 };
-            match object::make_plain_file(self, FILE, mode) {
+            let all = self.scope() == Scope::Machine;
+            let permission = if all { Permission::Everyone } else { Permission::Nobody };
+            match object::make_plain_file(self, FILE, permission) {
                 Ok(()) => {}
                 Err(e) if Errno::from_io_error(&e) == Some(Errno::EXIST) => {}
                 Err(e) => return Err(wrong(e)),

@@ -12,6 +12,7 @@ pub(crate) mod memfd;
 pub(crate) mod memory;
 pub(crate) mod object;
 mod ofd;
+pub(crate) mod permission;
 pub(crate) mod poller;
 pub(crate) mod process;
 pub(crate) mod random;

@@ -8,12 +8,13 @@
 use super::dir::{DirLock, Directory};
 use super::fd::Fd;
 use super::ofd::{self, Kind};
+use super::permission::{Permission, Place};
 use super::process::FileId;
 use super::user;
-use crate::{Error, ErrorKind, Result, Scope, Sharing};
+use crate::{Error, ErrorKind, Result, Scope};
 use rustix::fs::{
-    AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, Stat, fallocate, fchmod, fchown, fstat,
-    fstatfs, ftruncate, linkat, openat, statat, unlinkat,
+    AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, Stat, fallocate, fstat, fstatfs,
+    ftruncate, linkat, openat, statat, unlinkat,
 };
 use rustix::io::Errno;
 use std::io;
@@ -33,42 +34,6 @@ const ALLOCATE_STEP: u64 = 64 << 20;
 
 /// Files that have no name of their own yet, where the file system knows no O_TMPFILE.
 pub(crate) const UNFINISHED: &str = ".new-";
-
-/// Who may open an object besides its maker.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Permission {
-    mode: u32,
-    group: Option<u32>,
-}
-
-impl Permission {
-    /// # Errors
-    /// `InvalidInput` if there is no such group.
-    pub(crate) fn of(sharing: &Sharing) -> Result<Permission> {
-        match sharing {
-            Sharing::CurrentUser => Ok(Permission { mode: 0o600, group: None }),
-            Sharing::Everyone => Ok(Permission { mode: 0o666, group: None }),
-            Sharing::Group(name) => {
-                let group = user::group_id(name).ok_or_else(|| {
-                    Error::new(ErrorKind::InvalidInput, format!("there is no group named {name}"))
-                })?;
-                Ok(Permission { mode: 0o660, group: Some(group) })
-            }
-        }
-    }
-
-    /// May an object of this owner and mode be trusted? Ours and root's, if only those may write
-    /// whom we let in; anybody's, if both sides have asked for the same sharing.
-    fn accepts(&self, stat: &Stat) -> bool {
-        let owner = stat.st_uid == user::me() || stat.st_uid == 0;
-        let same_group = self.group.is_some_and(|g| g == stat.st_gid);
-        match (self.mode, self.group) {
-            (0o666, _) => true,
-            (_, Some(_)) => (same_group || owner) && stat.st_mode & 0o002 == 0,
-            _ => owner && stat.st_mode & 0o022 == 0,
-        }
-    }
-}
 
 /// What is to be made.
 #[derive(Debug, Clone, Copy)]
@@ -99,10 +64,7 @@ pub(crate) fn prepare(
     let prepared = unnamed(dir, spec.inheritable)?;
     let finish = || {
         let file = prepared.file.as_fd();
-        if let Some(group) = spec.permission.group {
-            fchown(file, None, Some(rustix::fs::Gid::from_raw(group)))?;
-        }
-        fchmod(file, Mode::from_raw_mode(spec.permission.mode))?;
+        spec.permission.give(&Place::File(dir, file))?;
         set_len(file, spec.len, spec.allocate)?;
         fill(file)
     };
@@ -263,8 +225,11 @@ impl Prepared {
 }
 
 /// An empty file that is no object: the lock file. Fails with EXIST if it is there.
-pub(super) fn make_plain_file(dir: &Directory, file_name: &str, mode: u32) -> io::Result<()> {
-    let permission = Permission { mode, group: None };
+pub(super) fn make_plain_file(
+    dir: &Directory,
+    file_name: &str,
+    permission: Permission,
+) -> io::Result<()> {
     let spec = Spec { len: 0, allocate: false, permission, inheritable: false };
     let prepared = prepare(dir, &spec, |_| Ok(()))?;
     let linked = prepared.link(dir, file_name);
@@ -313,7 +278,7 @@ pub(crate) fn open(
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(no_object(dir, file_name));
     }
-    if !how.permission.accepts(&stat) {
+    if !how.permission.accepts(&stat, &Place::File(dir, file.as_fd())) {
         return Err(not_trusted(dir, file_name, &stat));
     }
     let held = ofd::is_held(&file, HOLD_BYTE).map_err(wrong)?;
@@ -365,14 +330,15 @@ pub(crate) fn in_the_way(dir: &Directory, file_name: &str, socket: bool) -> Opti
 pub(crate) fn not_a_seat(
     dir: &Directory,
     file_name: &str,
-    permission: &Permission,
+    permission: Permission,
 ) -> Option<Error> {
     // Gone again: whoever it was leaves.
     let stat = statat(dir.fd(), file_name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
         return Some(no_object(dir, file_name));
     }
-    (!permission.accepts(&stat)).then(|| not_trusted(dir, file_name, &stat))
+    let trusted = permission.accepts(&stat, &Place::Name(dir, file_name));
+    (!trusted).then(|| not_trusted(dir, file_name, &stat))
 }
 
 /// Has the object a holder? Does not become one. `None` = there is no such file, or it cannot be

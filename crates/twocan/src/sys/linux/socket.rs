@@ -2,7 +2,7 @@
 
 use super::closer::Shy;
 use super::fd::Fd;
-use crate::Sharing;
+use super::permission::Permission;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
@@ -347,11 +347,9 @@ impl Process {
         })
     }
 
-    /// May a process of its user be at the other end? Permissions of files have decided for groups.
-    pub(crate) fn is_welcome(&self, sharing: &Sharing) -> bool {
-        let own = |uid| uid == super::user::me() || uid == 0;
-        let everyone = *sharing == Sharing::Everyone && !cfg!(twocan_mutant = "own-user-only");
-        everyone || matches!(sharing, Sharing::Group(_)) || self.uid.is_some_and(own)
+    /// May a process of its user be at the other end?
+    pub(crate) fn is_welcome(&self, permission: Permission) -> bool {
+        permission.lets_in(self.uid)
     }
 
     /// Its user, for the words of an error.

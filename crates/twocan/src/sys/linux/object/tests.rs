@@ -32,7 +32,7 @@ fn without_o_tmpfile_a_hidden_name_serves_and_is_removed() {
 #[test]
 fn a_length_beyond_the_memory_is_refused_before_it_is_taken() {
     let dir = Directory::open().unwrap();
-    let permission = Permission { mode: 0o600, group: None };
+    let permission = Permission::Nobody;
     let spec = Spec { len: 1 << 50, allocate: true, permission, inheritable: false };
     let error = prepare(&dir, &spec, |_| Ok(())).err().unwrap();
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
