@@ -2,7 +2,7 @@
 //! so does Carol, who is in the group of both.
 
 use crate::roles::{converse, leave_with_the_input};
-use crate::support::{Child, LONG, TempDir, am_root, listen, say, stay, unique};
+use crate::support::{Child, LONG, TempDir, am_root, eventually, listen, say, stay, unique};
 use crate::users::{self, ALICE, BOB, GROUP, MALLORY, Stage, all_refused, options, shared};
 use crate::{is_played, jail, refused, skipped, trust};
 use std::ffi::CString;
@@ -280,6 +280,28 @@ fn a_killed_end_comes_back_to_its_seat_beside_the_one_user() {
         again.finish();
         sits.finish();
     }
+}
+
+/// Somebody sweeps the directory; the seat that is made again lets in whom it let in before.
+#[test]
+fn a_seat_that_was_swept_is_made_again_for_the_one_user() {
+    let Some(stage) = stage("one-user") else { return };
+    let machine = stage.machine();
+    let mut alice = stage.start(ALICE, &["guest", "hosts", &stage.name, FOR_BOB]);
+    alice.expect("held");
+    let seat = format!("ch-{:032x}.0", users::fnv1a(stage.name.as_bytes()));
+    let files = [machine.join(&seat), machine.join(format!("{seat}.seat"))];
+    for path in &files {
+        std::fs::remove_file(path).unwrap();
+    }
+    // The socket is closed to all until its list is set.
+    let mode = |path: &Path| path.symlink_metadata().map_or(0, |m| m.permissions().mode());
+    eventually("it is made again", || files.iter().all(|path| mode(path) & 0o070 != 0));
+    for user in [MALLORY, CAROL] {
+        all_refused(&stage.tries(&stage.dir.0, user, "all"), &machine);
+        assert_eq!(stage.breaks_in_as(user, &machine, &alice), "5 files: nothing", "{user}");
+    }
+    is_visited(&stage, alice, (BOB, FOR_ALICE), ALICE);
 }
 
 /// A directory may give a list to all that is made in it. It lets in nobody whom the sharing does
