@@ -166,6 +166,9 @@ pub(super) const TABLE: &[Mutant] = &[
         "talk::a_forged_record_in_old_bytes",
     ),
     row("no-zero-ahead", "the same, against a model", Place::Unit, "ring::"),
+    row("payload-unseen", "what may be payload is known", Place::Unit, "ring::"),
+    row("given-up-unseen", "also what was never sent", Place::Unit, "ring::"),
+    row("takes-what-is-unread", "only free lines are taken ahead", Place::Unit, "ring::"),
     row(
         "no-wake",
         "who sleeps is woken",
