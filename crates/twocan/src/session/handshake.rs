@@ -301,8 +301,12 @@ impl End {
         match seat.reach_other(whom) {
             Some(Reached::Connected(connection)) => {
                 let process = connection.process();
-                self.register(&connection, &process);
-                state.connecting = Some(Connecting::new(connection, process, Some(whom), false));
+                // The seat may have changed hands since it was looked at.
+                if process.is_welcome(seat.permission()) {
+                    self.register(&connection, &process);
+                    let connecting = Connecting::new(connection, process, Some(whom), false);
+                    state.connecting = Some(connecting);
+                }
             }
             Some(Reached::Busy) => state.again = Some((now + PAUSE, whom)),
             Some(Reached::Free) => {}
