@@ -24,6 +24,13 @@ pub(crate) struct Woken {
     last: u64,
 }
 
+/// Does nobody sleep under this arm word? To be asked as [`Woken::sleeper`] is.
+#[inline(always)]
+pub(crate) fn is_awake(arm: &AtomicU64) -> bool {
+    // SYNC armed: as in `Woken::sleeper`.
+    arm.load(Ordering::Relaxed) & 1 == 0
+}
+
 impl Woken {
     /// To be called after something was published and after a full fence: does the peer sleep, and
     /// has this sleep not been ended yet? Then the mode in which it sleeps.
@@ -88,6 +95,15 @@ impl Order {
         published();
         self.fenced = self.fenced.wrapping_add(1);
         self.fenced % ENOUGH == 0
+    }
+
+    /// As `published`, if it can be told without a fence: false = nothing was done yet.
+    #[inline(always)]
+    pub(crate) fn is_lean(&self) -> bool {
+        if self.lean {
+            compiler_fence();
+        }
+        self.lean
     }
 
     /// Somebody slept. Only who publishes much to one that is awake asks for the other fence: for a

@@ -156,10 +156,17 @@ impl OwnRegion {
         Ok(own)
     }
 
+    /// Does the head come near pages that are not made yet?
+    #[inline(always)]
+    pub(crate) fn wants_pages(&self, head: u64) -> bool {
+        head.wrapping_sub(self.region.shape.start) >= self.ahead_at.load(Ordering::Relaxed)
+    }
+
     /// Makes the next pages of the first lap.
     #[cold]
     #[inline(never)]
-    fn go_ahead(&self, sent: u64) {
+    pub(crate) fn make_pages(&self, head: u64) {
+        let sent = head.wrapping_sub(self.region.shape.start);
         let capacity = self.region.shape.capacity;
         let known = self.ahead_at.load(Ordering::Relaxed);
         let made = if known == QUIET { 0 } else { known + STEP / 2 };
@@ -331,13 +338,6 @@ impl MemoryMut for OwnRegion {
         // SYNC own-head: pairs with the check of a last acknowledgement, by way of the stamp stored
         // after this.
         self.head.store(head, Ordering::Release);
-    }
-    #[inline(always)]
-    fn head_moved(&self, head: u64) {
-        let sent = head.wrapping_sub(self.region.shape.start);
-        if sent >= self.ahead_at.load(Ordering::Relaxed) {
-            self.go_ahead(sent);
-        }
     }
 }
 

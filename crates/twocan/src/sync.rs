@@ -18,6 +18,14 @@ pub(crate) fn compiler_fence() {
     core::sync::atomic::compiler_fence(Ordering::SeqCst);
 }
 
+/// The value, of which the compiler forgets that it equals another.
+#[cfg(not(loom))]
+pub(crate) use crate::raw::unrelated;
+#[cfg(loom)]
+pub(crate) fn unrelated(value: u64) -> u64 {
+    value
+}
+
 /// The full fence of the wake handshake: the strongest there is, as cheap as the processor has it.
 #[cfg(not(loom))]
 pub(crate) use crate::raw::full_fence;

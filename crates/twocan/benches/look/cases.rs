@@ -197,7 +197,7 @@ fn channel(helper: &mut Helper, n: u64, part: &str) -> Sample {
     let (mut message, mut answer) = ([7; 48], Vec::new());
     let sample = measure(n, |i| {
         message[..8].copy_from_slice(&i.to_le_bytes());
-        end.send(message).expect("room");
+        end.send(&message[..]).expect("room");
         end.receiver().recv_into(&mut answer).expect("an answer");
         assert_eq!(answer, message);
     });
@@ -214,6 +214,16 @@ fn first_word(message: &[u8]) -> u64 {
 fn sum(message: &[u8]) -> u64 {
     let word = |chunk: &[u8]| u64::from_ne_bytes(chunk.try_into().expect("8 bytes"));
     message.chunks_exact(8).map(word).fold(0, u64::wrapping_add)
+}
+
+/// Writes all words of a message: `first`, `first + 1`, and so on; the result is what they add up
+/// to. They are not read here: a wide load of what was just stored in narrower pieces waits until
+/// all earlier stores are out, those to the ring among them, and would be what is measured.
+fn fill(message: &mut [u8], first: u64) -> u64 {
+    let words = message.chunks_exact_mut(8).zip(first..);
+    let count =
+        words.map(|(word, value)| word.copy_from_slice(&value.to_ne_bytes())).count() as u64;
+    count * first + count * (count - 1) / 2
 }
 
 /// Receives, reads every byte, and says at the end what they add up to.
@@ -247,12 +257,11 @@ fn streaming(helper: &mut Helper, n: u64, part: &str, batch: usize) -> Sample {
     let mut i = 0;
     while i < n {
         for message in &mut messages {
-            message[..8].copy_from_slice(&i.to_le_bytes());
-            total = total.wrapping_add(sum(message));
+            total = total.wrapping_add(fill(message, i));
             i += 1;
         }
         if batch == 1 {
-            end.send(messages[0]).expect("room");
+            end.send(&messages[0][..]).expect("room");
             continue;
         }
         let mut sent = 0;

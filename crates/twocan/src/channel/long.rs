@@ -50,11 +50,13 @@ impl Sender {
         loop {
             let deaf = self.take_news();
             if self.is_taken(&progress) {
+                self.long_end = self.ring.head();
                 return Ok(self.accepted(progress.number & !1));
             }
             if let Some(why) = self.interruption(until, false, deaf) {
                 let over = matches!(why, SendError::TimedOut | SendError::Cancelled);
                 if over && progress.written == message.len() {
+                    self.long_end = self.ring.head();
                     self.accepted(progress.number & !1); // `close` waits for it
                     return Err(SendError::OutcomeUnknown);
                 }

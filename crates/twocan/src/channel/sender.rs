@@ -33,8 +33,8 @@ pub struct Sender {
     sleepy: bool,
     /// Position of the last message that was accepted, | 1; 0 = none.
     last: u64,
-    /// Behind the last message that was accepted (or may have been: `OutcomeUnknown`).
-    last_end: u64,
+    /// Behind the last long message that was accepted (or may have been: `OutcomeUnknown`).
+    pub(super) long_end: u64,
     /// What lies before this was discarded by this half: nobody needs to take it any more.
     discarded: Option<u64>,
     /// Epoch of the last departure that this half has reported.
@@ -44,8 +44,8 @@ pub struct Sender {
     /// What is shorter than this goes the short way: one comparison for the direction, both limits
     /// and a deaf peer.
     limit: usize,
-    /// Messages accepted since this half waited for room last.
-    run: u32,
+    /// Where the ring's head was when this half waited for room last.
+    waited: u64,
     /// What this end had acknowledged when this half looked last, and whether that was new.
     heard: u64,
     talks: bool,
@@ -67,12 +67,12 @@ impl Sender {
             order: Order::default(),
             sleepy: Spinner::new(spin).sleeps_at_once(),
             last: 0,
-            last_end: shape.start,
+            long_end: shape.start,
             discarded: None,
             reported: 0,
             deaf: false,
             limit: 0,
-            run: 0,
+            waited: shape.start,
             heard: 0,
             talks: false,
             spinner: Spinner::new(spin),
@@ -183,12 +183,15 @@ impl Sender {
     /// [`max_loan`](Sender::max_loan) (those before it are sent).
     pub fn send_batch<M: AsRef<[u8]>>(&mut self, messages: &[M]) -> Result<usize, SendError> {
         let mut sent = 0;
+        let mut quick = None;
         for message in messages {
             let message = message.as_ref();
-            if self.quick_write(message).is_some() {
+            if let Some(position) = self.quick_write(message) {
+                quick = Some(position);
                 sent += 1;
                 continue;
             }
+            quick.take().into_iter().for_each(|position| _ = self.accepted(position));
             let fits = self.admit(message.len());
             if fits.is_err() || message.len() > self.ring.max_payload() {
                 if sent > 0 {
@@ -209,6 +212,7 @@ impl Sender {
                 sent += 1;
             }
         }
+        quick.into_iter().for_each(|position| _ = self.accepted(position));
         if sent > 0 {
             self.announce();
         }

@@ -4,7 +4,7 @@
 use super::{Lines, Memory};
 use crate::error::Violation;
 use crate::layout::{Kind, LINE, RECORD_HEAD, head_word, max_payload, record_size, stamp};
-use crate::sync::Ordering;
+use crate::sync::{Ordering, unrelated};
 
 // SYNC payload-published: see `Consumer::ready`.
 const PEEK: Ordering =
@@ -43,11 +43,13 @@ pub(crate) enum Peek {
 pub(crate) struct Consumer {
     position: u64,
     capacity: u64,
+    /// Bytes of the last plain record.
+    usual: u64,
 }
 
 impl Consumer {
     pub(crate) fn new(position: u64, capacity: usize) -> Consumer {
-        Consumer { position, capacity: capacity as u64 }
+        Consumer { position, capacity: capacity as u64, usual: LINE as u64 }
     }
 
     #[inline]
@@ -82,7 +84,7 @@ impl Consumer {
     /// The record here, which is `ready`, if it is a whole message of at most `longest` bytes (no
     /// more than fits a record). Anything else is for `peek`.
     #[inline(always)]
-    pub(crate) fn plain<M: Memory>(&self, memory: &M, longest: u32) -> Option<Record> {
+    pub(crate) fn plain<M: Memory>(&mut self, memory: &M, longest: u32) -> Option<Record> {
         // One load of kind and length together, and one comparison of both: no other kind comes
         // within `longest` of it. The acquire of `ready` orders it.
         let len = self.head(memory).wrapping_sub(head_word(Kind::Data, 0));
@@ -96,13 +98,24 @@ impl Consumer {
             return None;
         }
         let len = if cfg!(twocan_mutant = "double-fetch") { self.head(memory) } else { len };
+        // Where the next record begins is foreseen, not computed from a length that is still on its
+        // way from the other core: so several lines can be on their way at once.
+        if size != self.usual {
+            self.grow_used_to(size);
+        }
         Some(Record {
             kind: Kind::Data,
             position: self.position,
             len: len as u32 as usize,
             payload_at: at as usize + RECORD_HEAD,
-            next: self.position.wrapping_add(size),
+            next: self.position.wrapping_add(unrelated(self.usual)),
         })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow_used_to(&mut self, size: u64) {
+        self.usual = size;
     }
 
     /// Passes over the records that are `void`; true = behind them stands something. No honest ring

@@ -70,8 +70,6 @@ pub(crate) trait MemoryMut: Memory {
     /// The next stamp makes the record from `from` to `head` visible. Told before it, so that
     /// nobody can have acknowledged what the other threads of this process do not know of.
     fn head_moves(&self, _from: u64, _head: u64) {}
-    /// It has: what can wait until nobody waits for it.
-    fn head_moved(&self, _head: u64) {}
 }
 
 /// Is `a` at or behind `b` on the way of positions (which wrap)?

@@ -182,7 +182,6 @@ impl Producer {
         // the zero at the next stamp) is seen by whoever sees this stamp.
         lines.stamp(position).store(stamp(position), PUBLISH);
         self.head = next;
-        memory.head_moved(next);
     }
 
     /// After a publish, off the message's way: stores to the lines that the next record of the same

@@ -496,7 +496,7 @@ fn a_length_that_changes_between_two_looks_is_used_as_it_was_checked() {
             Fickle { heap, looks: Cell::new(0), lengths }
         };
         let memory = fickle(lengths);
-        let consumer = Consumer::new(0, 4096);
+        let mut consumer = Consumer::new(0, 4096);
         let plain = consumer.plain(&memory, max_payload(4096) as u32);
         let memory = fickle(lengths);
         let peeked = match consumer.peek(&memory) {

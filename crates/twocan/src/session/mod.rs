@@ -195,6 +195,12 @@ impl End {
         mode.is_some()
     }
 
+    /// Is the peer's receiver awake? To be asked as `wake_receiver` is.
+    #[inline(always)]
+    pub(crate) fn receiver_is_awake(&self, peer: &PeerRegion) -> bool {
+        park::is_awake(&peer.header().arm_rx)
+    }
+
     /// Wakes the peer's sender if it sleeps (true: it did). The caller has acknowledged and made
     /// the full fence.
     #[inline(always)]

@@ -3,7 +3,7 @@
 use super::super::{Direction, Seq};
 use super::Sender;
 use crate::error::Violation;
-use crate::layout::Kind;
+use crate::layout::{Kind, LINE, RECORD_HEAD, record_size};
 use crate::park::{self};
 use crate::region::{OwnRegion, PeerRegion};
 use crate::ring::{Memory, Producer, Slot, reached};
@@ -15,8 +15,15 @@ use crate::until::Gone;
 use crate::{SendError, Until};
 use std::sync::Arc;
 
-/// Messages between two looks at what a receiver elsewhere has acknowledged.
-const SELDOM: u32 = 32;
+/// No record begins at an odd position.
+const NOWHERE: u64 = 1;
+
+/// Lines between two looks at what a receiver elsewhere has acknowledged.
+const SELDOM: u64 = 32;
+
+fn is_time_to_look(head: u64) -> bool {
+    head / LINE as u64 % SELDOM == 0
+}
 
 impl Sender {
     #[inline]
@@ -43,20 +50,63 @@ impl Sender {
     /// The short way of a message that has room and about which there is nothing to be said.
     #[inline(always)]
     pub(in crate::channel) fn quick(&mut self, message: &[u8]) -> Option<Seq> {
-        let seq = self.quick_write(message)?;
-        self.announce();
-        self.take_ahead(message.len());
-        Some(seq)
+        let position = self.quick_send(message);
+        let region = self.owner.own.shape().id;
+        (position != NOWHERE).then_some(Seq { region, position })
+    }
+
+    /// Its position; `NOWHERE` = the long way. What comes back in a register need not be stored,
+    /// and a function whose last act is a call has nothing to save for later.
+    #[inline(never)]
+    fn quick_send(&mut self, message: &[u8]) -> u64 {
+        // Copied without a call.
+        let one_line = 8..=LINE - RECORD_HEAD;
+        if one_line.contains(&message.len()) {
+            self.send_now(message)
+        } else {
+            self.quick_send_lines(message)
+        }
+    }
+
+    #[inline(never)]
+    fn quick_send_lines(&mut self, message: &[u8]) -> u64 {
+        self.send_now(message)
     }
 
     #[inline(always)]
-    pub(super) fn quick_write(&mut self, message: &[u8]) -> Option<Seq> {
+    fn send_now(&mut self, message: &[u8]) -> u64 {
+        let Some(position) = self.quick_write(message) else { return NOWHERE };
+        self.last = position | 1;
+        if self.is_calm() { position } else { self.after_sending(position, message.len()) }
+    }
+
+    /// After publishing, without a fence: is there nothing more to do?
+    #[inline(always)]
+    fn is_calm(&self) -> bool {
+        let (owner, head) = (&**self.owner, self.ring.head());
+        self.order.is_lean()
+            && owner.news() == self.news
+            && self.view.peer.as_ref().is_some_and(|peer| owner.receiver_is_awake(peer))
+            && !owner.own.wants_pages(head)
+            && !self.talks
+            && if self.attached { !self.has_heard() } else { !is_time_to_look(head) }
+    }
+
+    #[inline(never)]
+    fn after_sending(&mut self, position: u64, len: usize) -> u64 {
+        self.announce();
+        self.take_ahead(len);
+        position
+    }
+
+    /// As far as the record; the caller says that it was `accepted`.
+    #[inline(always)]
+    pub(super) fn quick_write(&mut self, message: &[u8]) -> Option<u64> {
         let owner = &**self.owner;
         if message.len() >= self.limit || owner.is_forked() || owner.news() != self.news {
             return None;
         }
-        let position = self.ring.push_plain(&owner.own, message)?;
-        Some(self.accepted(position))
+        self.ring.push_plain(&owner.own, message)
     }
 
     /// One record, published and announced; `None` = no room as far as is known.
@@ -74,11 +124,12 @@ impl Sender {
         Some(self.accepted(position))
     }
 
+    // Each store of a send is one of the few that the processor keeps while the lines of earlier
+    // messages come: books that can be worked out later are not kept.
+
     #[inline(always)]
     pub(in crate::channel) fn accepted(&mut self, position: u64) -> Seq {
         self.last = position | 1;
-        self.last_end = self.ring.head();
-        self.run = self.run.wrapping_add(1);
         Seq { region: self.owner.own.shape().id, position }
     }
 
@@ -98,6 +149,16 @@ impl Sender {
                 self.order.woke();
             }
         }
+        let head = self.ring.head();
+        if self.owner.own.wants_pages(head) {
+            self.owner.own.make_pages(head);
+        }
+    }
+
+    /// Has this end acknowledged anything since it sent last?
+    #[inline(always)]
+    fn has_heard(&self) -> bool {
+        self.owner.own.header().progress.ack.load(Ordering::Relaxed) != self.heard
     }
 
     /// In a conversation the next message will be an answer to an answer: its lines are taken now,
@@ -106,9 +167,9 @@ impl Sender {
     fn take_ahead(&mut self, len: usize) {
         // This end has acknowledged something since it sent last: it receives, too. A receiver that
         // was split off may be at work elsewhere: its word is looked at seldom.
-        if self.attached || self.run % SELDOM == 0 {
-            let heard = self.owner.own.header().progress.ack.load(Ordering::Relaxed);
-            self.talks = std::mem::replace(&mut self.heard, heard) != heard;
+        if self.attached || is_time_to_look(self.ring.head()) {
+            self.talks = self.has_heard();
+            self.heard = self.owner.own.header().progress.ack.load(Ordering::Relaxed);
         }
         if self.talks {
             self.ring.take_ahead(&self.owner.own, len);
@@ -333,8 +394,11 @@ impl Sender {
                 let now = until.is_now() && why == SendError::TimedOut;
                 return Err(if now { SendError::Full } else { why });
             }
-            let pace = Spinner::for_room(self.run);
-            self.spinner.learn(std::mem::take(&mut self.run));
+            let head = self.ring.head();
+            let bytes = head.wrapping_sub(std::mem::replace(&mut self.waited, head));
+            let run = (bytes / record_size(len) as u64) as u32;
+            let pace = Spinner::for_room(run);
+            self.spinner.learn(run);
             self.pause(until, pace, |tx, peer| tx.credit_moved(peer));
         }
     }
@@ -369,7 +433,9 @@ impl Sender {
         if self.owner.is_forked() {
             return Err(SendError::Forked);
         }
-        let end = self.last_end;
+        // Acknowledged is always a whole record; a long message's number is that of its first.
+        let behind = (self.last & !1).wrapping_add(LINE as u64);
+        let end = if reached(self.long_end, behind) { self.long_end } else { behind };
         if self.last == 0 || self.discarded.is_some_and(|to| reached(to, end)) {
             return Ok(());
         }
