@@ -5,6 +5,7 @@ mod search;
 mod settle;
 
 use search::{Event, departed};
+use settle::Prompt;
 
 use super::delivery::{Delivery, Found};
 use super::{ByteReader, Incoming, Message, PeerChange, Seq, Spin};
@@ -16,6 +17,7 @@ use crate::spin::{Pace, Spinner};
 use crate::sync::AtomicU64;
 use crate::sys::futex;
 use crate::{PeerInfo, RecvError, Until};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,7 +67,7 @@ pub struct Receiver {
     /// Lines of the last answer: the next may be as long.
     lines: u64,
     /// How many answers in turn were there at the first look.
-    prompt: u8,
+    prompt: Prompt,
     words: Vec<futex::Word>,
     /// Still part of a `Channel`: then both halves go together.
     attached: bool,
@@ -119,7 +121,7 @@ impl Receiver {
             said: 0,
             pace: Pace::Stream,
             run: 0,
-            prompt: 0,
+            prompt: Prompt::new(),
             lines: 1,
             words: Vec::new(),
             attached: true,
@@ -136,7 +138,7 @@ impl Receiver {
     /// See [`RecvError`]. A departed peer is reported once, after its last message.
     #[inline]
     pub fn recv(&mut self) -> Result<Message, RecvError> {
-        match self.quick(true, |_, record| *record) {
+        match self.quick(true) {
             Some(record) => Ok(self.message(&record)),
             None => self.recv_slowly(Until::FOREVER),
         }
@@ -165,7 +167,7 @@ impl Receiver {
     /// `TimedOut`, `Cancelled` (`Empty` if `until` is now), and those of [`recv`](Receiver::recv).
     #[inline]
     pub fn recv_until<'c>(&mut self, until: impl Into<Until<'c>>) -> Result<Message, RecvError> {
-        match self.quick(false, |_, record| *record) {
+        match self.quick(false) {
             Some(record) => Ok(self.message(&record)),
             None => self.recv_slowly(until),
         }
@@ -194,8 +196,8 @@ impl Receiver {
     /// As [`recv`](Receiver::recv).
     #[inline]
     pub fn recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<Seq, RecvError> {
-        match self.quick(true, |region, record| pour(region, record, buffer)) {
-            Some(seq) => Ok(seq),
+        match self.quick(true) {
+            Some(record) => Ok(self.pour_record(&record, buffer)),
             None => self.recv_into_slowly(buffer, Until::FOREVER),
         }
     }
@@ -219,8 +221,8 @@ impl Receiver {
         buffer: &mut Vec<u8>,
         until: impl Into<Until<'c>>,
     ) -> Result<Seq, RecvError> {
-        match self.quick(false, |region, record| pour(region, record, buffer)) {
-            Some(seq) => Ok(seq),
+        match self.quick(false) {
+            Some(record) => Ok(self.pour_record(&record, buffer)),
             None => self.recv_into_slowly(buffer, until),
         }
     }
@@ -235,15 +237,25 @@ impl Receiver {
         Ok(self.pour(found, buffer))
     }
 
+    /// A record into a buffer that is used again.
+    #[inline(always)]
+    fn pour_record(&self, record: &Record, buffer: &mut Vec<u8>) -> Seq {
+        let Some(front) = self.front() else { return Seq { region: 0, position: 0 } };
+        let region = &front.region;
+        // Messages are often short, and as long as the one before: then nothing is called.
+        if buffer.len() == record.len && SHORT.contains(&record.len) {
+            region.copy_out(record.payload_at, buffer);
+        } else {
+            pour_any(region, record, buffer);
+        }
+        Seq { region: region.shape().id, position: record.position }
+    }
+
     #[inline]
     fn pour(&mut self, found: Found, buffer: &mut Vec<u8>) -> Seq {
         let seq = self.seq(&found);
         match &found {
-            Found::Record(record) => {
-                if let Some(front) = self.front() {
-                    pour(&front.region, record, buffer);
-                }
-            }
+            Found::Record(record) => _ = self.pour_record(record, buffer),
             Found::Long => {
                 buffer.clear();
                 buffer.extend_from_slice(self.held_bytes());
@@ -346,25 +358,14 @@ impl Receiver {
     }
 }
 
-fn seq(region: &PeerRegion, record: &Record) -> Seq {
-    Seq { region: region.shape().id, position: record.position }
-}
-
-/// A record into a buffer that is used again.
-#[inline(always)]
-fn pour(region: &PeerRegion, record: &Record, buffer: &mut Vec<u8>) -> Seq {
-    if buffer.len() != record.len {
-        fit(buffer, record.len);
-    }
-    region.copy_out(record.payload_at, buffer);
-    seq(region, record)
-}
-
-/// Messages are often as long as the one before.
 #[inline(never)]
-fn fit(buffer: &mut Vec<u8>, len: usize) {
-    buffer.resize(len, 0);
+fn pour_any(region: &PeerRegion, record: &Record, buffer: &mut Vec<u8>) {
+    buffer.resize(record.len, 0);
+    region.copy_out(record.payload_at, buffer);
 }
+
+/// Lengths that are copied by a few instructions.
+const SHORT: RangeInclusive<usize> = 16..=64;
 
 impl Drop for Receiver {
     fn drop(&mut self) {

@@ -100,22 +100,24 @@ impl Consumer {
         let len = if cfg!(twocan_mutant = "double-fetch") { self.head(memory) } else { len };
         // Where the next record begins is foreseen, not computed from a length that is still on its
         // way from the other core: so several lines can be on their way at once.
+        let mut foreseen = unrelated(self.usual);
         if size != self.usual {
-            self.grow_used_to(size);
+            foreseen = self.grow_used_to(size);
         }
         Some(Record {
             kind: Kind::Data,
             position: self.position,
             len: len as u32 as usize,
             payload_at: at as usize + RECORD_HEAD,
-            next: self.position.wrapping_add(unrelated(self.usual)),
+            next: self.position.wrapping_add(foreseen),
         })
     }
 
     #[cold]
     #[inline(never)]
-    fn grow_used_to(&mut self, size: u64) {
+    fn grow_used_to(&mut self, size: u64) -> u64 {
         self.usual = size;
+        size
     }
 
     /// Passes over the records that are `void`; true = behind them stands something. No honest ring

@@ -2,7 +2,7 @@
 //! instead.
 
 use super::super::delivery::Found;
-use super::settle::{FEW, PROMPT};
+use super::settle::FEW;
 use super::{Assembly, Held, Receiver};
 use crate::error::Violation;
 use crate::layout::{FIRST_HEAD, Kind, max_payload};
@@ -23,14 +23,11 @@ pub(super) enum Event {
 
 impl Receiver {
     /// The short way: a plain message is there, or comes at once as an answer, and nothing else is
-    /// to be said or done than to acknowledge the one before. `take` copies it out. `None` = see
-    /// what there is, with `find`. Waits for an answer for some microseconds if it is `patient`.
+    /// to be said or done than to acknowledge the one before. It is settled: nothing of it may be
+    /// overwritten before the next call. `None` = see what there is, with `find`. Waits for an
+    /// answer for some microseconds if it is `patient`.
     #[inline(always)]
-    pub(super) fn quick<T>(
-        &mut self,
-        patient: bool,
-        take: impl FnOnce(&PeerRegion, &Record) -> T,
-    ) -> Option<T> {
+    pub(super) fn quick(&mut self, patient: bool) -> Option<Record> {
         let owner = &**self.owner;
         if !self.short || owner.is_forked() || owner.news() != self.news {
             return None;
@@ -64,7 +61,7 @@ impl Receiver {
             if !patient {
                 return None;
             }
-            if self.prompt < PROMPT {
+            if !self.prompt.is_proved() {
                 self.spinner.let_go();
             }
             let (ring, lines) = (&self.ring, self.lines.min(FEW));
@@ -73,9 +70,9 @@ impl Receiver {
                 ring.ready(region)
             };
             if ready() {
-                self.prompt = self.prompt.saturating_add(1);
+                self.prompt.hit();
             } else {
-                self.prompt = 0;
+                self.prompt.missed();
                 let news = self.news;
                 if !self.spinner.glance(ready, || owner.news() != news) {
                     return None;
@@ -91,9 +88,8 @@ impl Receiver {
             self.said = said;
             self.lines = record.lines();
         }
-        let taken = take(region, &record);
         self.settle_record(&record);
-        Some(taken)
+        Some(record)
     }
 
     /// The next message. The way of a plain message that is there, or that comes while we look, is

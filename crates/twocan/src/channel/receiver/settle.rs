@@ -16,8 +16,42 @@ use std::sync::Arc;
 /// So many messages in a row without a wait are a stream.
 const BACKLOG: u32 = 8;
 
-/// So many answers in turn that were there at the first look: they do not wait for the question.
-pub(super) const PROMPT: u8 = 16;
+/// Answers that were there at the first look, in turn. After some they are taken not to wait for
+/// the question, so it need not be let go before the look. That was wrong if the next look then
+/// comes too early: such a look costs more than letting go does, so it takes more of them each
+/// time.
+#[derive(Debug)]
+pub(super) struct Prompt {
+    hits: u16,
+    proof: u16,
+}
+
+impl Prompt {
+    const LEAST: u16 = 16;
+    const MOST: u16 = 1024;
+
+    pub(super) fn new() -> Prompt {
+        Prompt { hits: 0, proof: Prompt::LEAST }
+    }
+
+    #[inline(always)]
+    pub(super) fn is_proved(&self) -> bool {
+        self.hits >= self.proof
+    }
+
+    #[inline(always)]
+    pub(super) fn hit(&mut self) {
+        self.hits = self.hits.saturating_add(1);
+    }
+
+    #[inline(always)]
+    pub(super) fn missed(&mut self) {
+        if self.is_proved() {
+            self.proof = (self.proof * 2).min(Prompt::MOST);
+        }
+        self.hits = 0;
+    }
+}
 
 /// Lines of an answer that are looked for at once. A longer one comes as a stream, which the
 /// processor foresees.
@@ -241,7 +275,7 @@ impl Receiver {
         }
         self.said = said;
         self.pace = Pace::Answer;
-        if self.prompt < PROMPT {
+        if !self.prompt.is_proved() {
             self.spinner.let_go();
         }
         true
@@ -250,7 +284,7 @@ impl Receiver {
     /// The answer came; `at_once` = at the first look.
     #[inline]
     pub(super) fn answered(&mut self, at_once: bool) {
-        self.prompt = if at_once { self.prompt.saturating_add(1) } else { 0 };
+        if at_once { self.prompt.hit() } else { self.prompt.missed() }
     }
 
     /// The end of a backlog: its writer is at work on the very line that would be looked at.
