@@ -246,7 +246,7 @@ impl Receiver {
         if buffer.len() == record.len && SHORT.contains(&record.len) {
             region.copy_out(record.payload_at, buffer);
         } else {
-            pour_any(region, record, buffer);
+            pour_any(region, record.payload_at, record.len, buffer);
         }
         Seq { region: region.shape().id, position: record.position }
     }
@@ -359,9 +359,9 @@ impl Receiver {
 }
 
 #[inline(never)]
-fn pour_any(region: &PeerRegion, record: &Record, buffer: &mut Vec<u8>) {
-    buffer.resize(record.len, 0);
-    region.copy_out(record.payload_at, buffer);
+fn pour_any(region: &PeerRegion, at: usize, len: usize, buffer: &mut Vec<u8>) {
+    buffer.resize(len, 0);
+    region.copy_out(at, buffer);
 }
 
 /// Lengths that are copied by a few instructions.

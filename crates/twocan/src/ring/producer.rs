@@ -33,7 +33,12 @@ pub(crate) struct Producer {
     capacity: u64,
     /// A record that ends here or before has room, and does not cross the ring's end.
     bound: u64,
+    /// The line here is known to hold no payload. `NOWHERE` = ask.
+    blank: u64,
 }
+
+/// No record begins at an odd position.
+const NOWHERE: u64 = 1;
 
 /// Lines of the next record that are taken ahead at most: a page and its head. On two cores that
 /// share a cache this takes a round trip of 64 bytes from 213 to 135 ns, one of 4 KiB from 1.5 to
@@ -43,7 +48,8 @@ const AHEAD: u64 = 72;
 impl Producer {
     pub(crate) fn new(start: u64, capacity: usize) -> Producer {
         let capacity = capacity as u64;
-        let mut ring = Producer { head: start, acked: start, capacity, bound: start };
+        let mut ring =
+            Producer { head: start, acked: start, capacity, bound: start, blank: NOWHERE };
         ring.set_bound();
         ring
     }
@@ -125,6 +131,7 @@ impl Producer {
         }
         // The payload may be written and then given up.
         if !cfg!(twocan_mutant = "given-up-unseen") {
+            self.blank = NOWHERE;
             memory.covers(self.head.wrapping_add(LINE as u64), size as usize / LINE - 1);
         }
         Ok(Slot { position: self.head, payload_at: self.offset(self.head) + RECORD_HEAD })
@@ -173,7 +180,7 @@ impl Producer {
         let lines = memory.lines();
         let position = self.head;
         let next = position.wrapping_add(record_size(len) as u64);
-        if memory.begins(next) && !cfg!(twocan_mutant = "no-zero-ahead") {
+        if self.blank != next && memory.begins(next) && !cfg!(twocan_mutant = "no-zero-ahead") {
             lines.stamp(next).store(0, Ordering::Relaxed);
         }
         lines.head(position).store(head_word(kind, len), Ordering::Relaxed);
@@ -207,5 +214,6 @@ impl Producer {
         if memory.begins(next) && !cfg!(twocan_mutant = "no-zero-ahead") {
             lines.stamp(next).store(0, Ordering::Relaxed);
         }
+        self.blank = next;
     }
 }

@@ -22,13 +22,13 @@ const BACKLOG: u32 = 8;
 /// time.
 #[derive(Debug)]
 pub(super) struct Prompt {
-    hits: u16,
-    proof: u16,
+    hits: u32,
+    proof: u32,
 }
 
 impl Prompt {
-    const LEAST: u16 = 16;
-    const MOST: u16 = 1024;
+    const LEAST: u32 = 16;
+    const MOST: u32 = 1024;
 
     pub(super) fn new() -> Prompt {
         Prompt { hits: 0, proof: Prompt::LEAST }
@@ -41,7 +41,7 @@ impl Prompt {
 
     #[inline(always)]
     pub(super) fn hit(&mut self) {
-        self.hits = self.hits.saturating_add(1);
+        self.hits = self.hits.wrapping_add(1);
     }
 
     #[inline(always)]
