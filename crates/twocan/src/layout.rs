@@ -17,7 +17,7 @@
 //!     4096  ring        `capacity` bytes, a power of two
 //!
 //!     a record, at a multiple of 64, never across the ring's end:
-//!        0  stamp       u64, 0 = nothing here yet; position | 1 = this record is complete
+//!        0  stamp       u64, position | 1 = this record is complete; else nothing here yet
 //!        8  head        u64, kind << 32 | payload length in bytes
 //!       16  payload     then up to the next multiple of 64: unused
 //! ```

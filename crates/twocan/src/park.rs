@@ -28,7 +28,7 @@ pub(crate) struct Woken {
 #[inline(always)]
 pub(crate) fn is_awake(arm: &AtomicU64) -> bool {
     // SYNC armed: as in `Woken::sleeper`.
-    arm.load(Ordering::Relaxed) & 1 == 0
+    arm.load(Ordering::Relaxed) & 1 == 0 || cfg!(twocan_mutant = "calm-beside-a-sleeper")
 }
 
 impl Woken {

@@ -378,11 +378,16 @@ pub(crate) fn expect_read(word: &AtomicU64) {
 /// The value, of which the compiler forgets that it equals another: whoever has compared two values
 /// goes on with the one that is known sooner.
 #[inline(always)]
+#[cfg(target_pointer_width = "64")]
 pub(crate) fn unrelated(mut value: u64) -> u64 {
     // SAFETY: no instruction at all.
     unsafe {
         std::arch::asm!("/* {0} */", inout(reg) value, options(nomem, nostack, preserves_flags))
     };
+    value
+}
+#[cfg(not(target_pointer_width = "64"))]
+pub(crate) fn unrelated(value: u64) -> u64 {
     value
 }
 

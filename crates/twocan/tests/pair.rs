@@ -246,4 +246,24 @@ fn close_waits_for_a_message_whose_outcome_is_unknown() {
     assert_eq!((error.unacknowledged, error.reason), (1, SendError::TimedOut));
     // It was not lost, as the other side had the region all the time.
     assert_eq!(&*b.recv_timeout(LONG).unwrap(), &message);
+
+    // Of one that is in hand all parts but the last are acknowledged.
+    let (mut a, mut b) = small();
+    assert_eq!(a.send_timeout(message, soon).unwrap_err(), SendError::OutcomeUnknown);
+    assert_eq!(&*b.recv_timeout(LONG).unwrap(), &message);
+    let error = a.close_until(soon).unwrap_err();
+    assert_eq!((error.unacknowledged, error.reason), (1, SendError::TimedOut));
+}
+
+#[test]
+fn close_waits_for_a_batch() {
+    let soon = Duration::from_millis(20);
+    let (mut a, mut b) = small();
+    // The way of a sender that knows its peer.
+    a.send("first").unwrap();
+    assert_eq!(&*b.recv_timeout(LONG).unwrap(), b"first");
+    b.receiver().ack();
+    assert_eq!(a.sender().send_batch(&["one", "two", "three"]).unwrap(), 3);
+    let error = a.close_until(soon).unwrap_err();
+    assert_eq!((error.unacknowledged, error.reason), (3, SendError::TimedOut));
 }

@@ -166,8 +166,21 @@ pub(super) const TABLE: &[Mutant] = &[
         "talk::a_forged_record_in_old_bytes",
     ),
     row("no-zero-ahead", "the same, against a model", Place::Unit, "ring::"),
+    row(
+        "first-part-is-enough",
+        "close waits for all of a long message",
+        Place::Test("pair"),
+        "close_waits_for_a_message_whose_outcome",
+    ),
+    row(
+        "batch-unaccounted",
+        "close waits for a batch",
+        Place::Test("pair"),
+        "close_waits_for_a_batch",
+    ),
     row("payload-unseen", "what may be payload is known", Place::Unit, "ring::"),
     row("given-up-unseen", "also what was never sent", Place::Unit, "ring::"),
+    row("blank-for-ever", "also where a line was blank before", Place::Unit, "ring::"),
     row("takes-what-is-unread", "only free lines are taken ahead", Place::Unit, "ring::"),
     row(
         "no-wake",

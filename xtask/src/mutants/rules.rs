@@ -13,6 +13,12 @@ pub(super) const TABLE: &[Mutant] = &[
     // ---- sleeping and waking ----
     row("no-fence-publish", "the same, on this processor", HUNT, BETWEEN),
     row("no-membarrier", "a sleeper calls for the fence that was left out", HUNT, BETWEEN),
+    row(
+        "calm-beside-a-sleeper",
+        "the short way of a stream looks whether the peer sleeps",
+        CHANNELS,
+        "waits::who_fell_asleep_in_a_stream",
+    ),
     row("no-bell", "the same, between processes", HUNT, BETWEEN),
     row("no-second-look", "the same, between processes", HUNT, BETWEEN),
     row("late-bell", "the bell is read before arming", HUNT, BETWEEN),

@@ -183,15 +183,16 @@ impl Sender {
     /// [`max_loan`](Sender::max_loan) (those before it are sent).
     pub fn send_batch<M: AsRef<[u8]>>(&mut self, messages: &[M]) -> Result<usize, SendError> {
         let mut sent = 0;
-        let mut quick = None;
         for message in messages {
             let message = message.as_ref();
             if let Some(position) = self.quick_write(message) {
-                quick = Some(position);
+                // At once: the next `as_ref` is the caller's, and may panic.
+                if !cfg!(twocan_mutant = "batch-unaccounted") {
+                    self.accepted(position);
+                }
                 sent += 1;
                 continue;
             }
-            quick.take().into_iter().for_each(|position| _ = self.accepted(position));
             let fits = self.admit(message.len());
             if fits.is_err() || message.len() > self.ring.max_payload() {
                 if sent > 0 {
@@ -212,7 +213,6 @@ impl Sender {
                 sent += 1;
             }
         }
-        quick.into_iter().for_each(|position| _ = self.accepted(position));
         if sent > 0 {
             self.announce();
         }

@@ -131,7 +131,9 @@ impl Producer {
         }
         // The payload may be written and then given up.
         if !cfg!(twocan_mutant = "given-up-unseen") {
-            self.blank = NOWHERE;
+            if !cfg!(twocan_mutant = "blank-for-ever") {
+                self.blank = NOWHERE;
+            }
             memory.covers(self.head.wrapping_add(LINE as u64), size as usize / LINE - 1);
         }
         Ok(Slot { position: self.head, payload_at: self.offset(self.head) + RECORD_HEAD })

@@ -31,6 +31,7 @@ impl Heap {
             heap.word((position & (capacity as u64 - 1)) as usize).store(old(position), Relaxed);
         }
         // A new region is all zeros; at the least its first stamp word is.
+        heap.starts.add(start);
         heap.word((start & (capacity as u64 - 1)) as usize).store(0, Relaxed);
         heap
     }
@@ -108,6 +109,8 @@ enum Fill {
 enum Step {
     /// A record in one or two parts (the first of 0 or 16 bytes).
     Push(Kind, usize, bool, Fill),
+    /// A message by the short way.
+    Plain(usize, Fill),
     /// Reserved, written to, and given up.
     GiveUp(usize, Fill),
     /// Reserved, written in place, and published shorter.
@@ -166,6 +169,7 @@ impl Model {
     fn step(&mut self, step: &Step) {
         match *step {
             Step::Push(kind, len, two, fill) => self.push(kind, self.limit(len), two, fill),
+            Step::Plain(len, fill) => self.plain(self.limit(len), fill),
             Step::GiveUp(len, fill) => {
                 self.in_place(self.limit(len), None, fill);
             }
@@ -209,6 +213,33 @@ impl Model {
         if let Ok(at) = pushed {
             assert_eq!(at, position);
             self.messages.push_back(Expected { kind, position, bytes });
+        }
+    }
+
+    fn plain(&mut self, len: usize, fill: Fill) {
+        let position = self.producer.head();
+        let bytes = self.bytes(fill, position, len);
+        if let Some(at) = self.producer.push_plain(&self.memory, &bytes) {
+            assert_eq!(at, position);
+            self.messages.push_back(Expected { kind: Kind::Data, position, bytes });
+        }
+    }
+
+    /// Records begin where they are known to begin, and nowhere else.
+    fn starts_are_right(&self) {
+        let (acked, head) = (self.producer.acked(), self.producer.head());
+        let mut reader = Consumer::new(acked, self.memory.capacity);
+        let mut begins = vec![acked, head];
+        while reader.position() != head {
+            let Peek::Record(record) = reader.peek(&self.memory) else { panic!("no record") };
+            begins.push(record.position);
+            reader.advance(&record);
+        }
+        let lines = head.wrapping_sub(acked) / LINE as u64;
+        for line in 0..=lines {
+            let position = acked.wrapping_add(line * LINE as u64);
+            let is = begins.contains(&position);
+            assert_eq!(self.memory.starts.has(position), is, "{position:x} from {acked:x}");
         }
     }
 
@@ -260,6 +291,7 @@ impl Model {
         assert!(self.memory.guards_are_whole(), "something outside the ring was written");
         let next = Consumer::new(self.producer.head(), self.memory.capacity);
         assert_eq!(next.peek(&self.memory), Peek::Empty, "old bytes are taken for a record");
+        self.starts_are_right();
     }
 }
 
@@ -284,6 +316,7 @@ fn steps() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (kinds(), lengths(), any::<bool>(), fills())
             .prop_map(|(k, l, t, f)| Step::Push(k, l, t, f)),
+        6 => (lengths(), fills()).prop_map(|(l, f)| Step::Plain(l, f)),
         2 => (lengths(), fills()).prop_map(|(l, f)| Step::GiveUp(l, f)),
         2 => (lengths(), lengths(), fills()).prop_map(|(l, s, f)| Step::Loan(l, s, f)),
         4 => lengths().prop_map(Step::TakeAhead),

@@ -225,3 +225,30 @@ fn a_peer_that_has_just_attached_is_woken() {
     b.hears("at once");
     stage.end([a, b]);
 }
+
+/// Two ends that talk much leave their fences out, and a stream has a way of its own on which the
+/// sender looks at nothing but whether the peer sleeps.
+#[test]
+fn who_fell_asleep_in_a_stream_is_woken_by_its_next_message() {
+    let (mut a, mut b) = twocan::Channel::pair().unwrap();
+    let (heard, news) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        while let Ok(message) = b.recv() {
+            if message.len() == 9 {
+                heard.send(message[0]).unwrap();
+            }
+        }
+    });
+    for _ in 0..60 {
+        (0..600).for_each(|_| _ = a.send([0; 8]).unwrap());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    for n in 0..20 {
+        // By now it sleeps; if it does not, the next time.
+        std::thread::sleep(Duration::from_millis(10));
+        a.send([n; 9]).unwrap();
+        assert_eq!(news.recv_timeout(Duration::from_secs(20)), Ok(n), "was it woken?");
+    }
+    drop(a);
+    reader.join().unwrap();
+}

@@ -46,7 +46,9 @@ impl Prompt {
 
     #[inline(always)]
     pub(super) fn missed(&mut self) {
-        if self.is_proved() {
+        if self.hits >= Prompt::MOST * Prompt::LEAST {
+            self.proof = Prompt::LEAST; // a slip after many
+        } else if self.is_proved() {
             self.proof = (self.proof * 2).min(Prompt::MOST);
         }
         self.hits = 0;
