@@ -25,7 +25,6 @@ pub use crate::direction::Direction;
 use crate::session::Owner;
 pub use crate::spin::Spin;
 use crate::{CloseError, Error, PeerInfo, RecvError, Result, SendError, Until};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// One end of a channel between two processes (or two ends in one process).
@@ -98,7 +97,7 @@ impl Channel {
         ChannelOptions::new().invited()
     }
 
-    pub(crate) fn from_owner(owner: Arc<Owner>, spin: Spin) -> Channel {
+    pub(crate) fn from_owner(owner: Owner, spin: Spin) -> Channel {
         Channel { rx: Receiver::new(owner.clone(), spin), tx: Sender::new(owner, spin) }
     }
 

@@ -18,7 +18,6 @@ use crate::sync::AtomicU64;
 use crate::sys::futex;
 use crate::{PeerInfo, RecvError, Until};
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The receiving half of an end.
@@ -29,7 +28,7 @@ use std::time::Duration;
 /// again, in the life that follows, under the same number.
 #[derive(Debug)]
 pub struct Receiver {
-    owner: Arc<Owner>,
+    owner: Owner,
     /// The news that `view` is as old as.
     news: u64,
     view: RxView,
@@ -99,7 +98,7 @@ pub(super) struct Held {
 }
 
 impl Receiver {
-    pub(crate) fn new(owner: Arc<Owner>, spin: Spin) -> Receiver {
+    pub(crate) fn new(owner: Owner, spin: Spin) -> Receiver {
         Receiver {
             owner,
             news: 0,
@@ -138,8 +137,8 @@ impl Receiver {
     /// See [`RecvError`]. A departed peer is reported once, after its last message.
     #[inline]
     pub fn recv(&mut self) -> Result<Message, RecvError> {
-        match self.quick(true) {
-            Some(record) => Ok(self.message(&record)),
+        match self.quick(true, message) {
+            Some(message) => Ok(message),
             None => self.recv_slowly(Until::FOREVER),
         }
     }
@@ -167,20 +166,10 @@ impl Receiver {
     /// `TimedOut`, `Cancelled` (`Empty` if `until` is now), and those of [`recv`](Receiver::recv).
     #[inline]
     pub fn recv_until<'c>(&mut self, until: impl Into<Until<'c>>) -> Result<Message, RecvError> {
-        match self.quick(false) {
-            Some(record) => Ok(self.message(&record)),
+        match self.quick(false, message) {
+            Some(message) => Ok(message),
             None => self.recv_slowly(until),
         }
-    }
-
-    /// A record as a message of its own. It was settled, but not acknowledged.
-    #[inline(always)]
-    fn message(&self, record: &Record) -> Message {
-        Message::fill(record.len, self.seq(&Found::Record(*record)), |to| {
-            if let Some(front) = self.front() {
-                front.region.copy_out(record.payload_at, to);
-            }
-        })
     }
 
     #[inline(never)]
@@ -196,8 +185,8 @@ impl Receiver {
     /// As [`recv`](Receiver::recv).
     #[inline]
     pub fn recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<Seq, RecvError> {
-        match self.quick(true) {
-            Some(record) => Ok(self.pour_record(&record, buffer)),
+        match self.quick(true, |region, record| pour_record(region, record, buffer)) {
+            Some(seq) => Ok(seq),
             None => self.recv_into_slowly(buffer, Until::FOREVER),
         }
     }
@@ -221,8 +210,8 @@ impl Receiver {
         buffer: &mut Vec<u8>,
         until: impl Into<Until<'c>>,
     ) -> Result<Seq, RecvError> {
-        match self.quick(false) {
-            Some(record) => Ok(self.pour_record(&record, buffer)),
+        match self.quick(false, |region, record| pour_record(region, record, buffer)) {
+            Some(seq) => Ok(seq),
             None => self.recv_into_slowly(buffer, until),
         }
     }
@@ -237,25 +226,15 @@ impl Receiver {
         Ok(self.pour(found, buffer))
     }
 
-    /// A record into a buffer that is used again.
-    #[inline(always)]
-    fn pour_record(&self, record: &Record, buffer: &mut Vec<u8>) -> Seq {
-        let Some(front) = self.front() else { return Seq { region: 0, position: 0 } };
-        let region = &front.region;
-        // Messages are often short, and as long as the one before: then nothing is called.
-        if buffer.len() == record.len && SHORT.contains(&record.len) {
-            region.copy_out(record.payload_at, buffer);
-        } else {
-            pour_any(region, record.payload_at, record.len, buffer);
-        }
-        Seq { region: region.shape().id, position: record.position }
-    }
-
     #[inline]
     fn pour(&mut self, found: Found, buffer: &mut Vec<u8>) -> Seq {
         let seq = self.seq(&found);
         match &found {
-            Found::Record(record) => _ = self.pour_record(record, buffer),
+            Found::Record(record) => {
+                if let Some(front) = self.front() {
+                    pour_record(&front.region, record, buffer);
+                }
+            }
             Found::Long => {
                 buffer.clear();
                 buffer.extend_from_slice(self.held_bytes());
@@ -356,6 +335,25 @@ impl Receiver {
     pub fn reader(&mut self) -> ByteReader<'_> {
         ByteReader::new(self)
     }
+}
+
+/// A record as a message of its own.
+#[inline(always)]
+fn message(region: &PeerRegion, record: &Record) -> Message {
+    let seq = Seq { region: region.shape().id, position: record.position };
+    Message::fill(record.len, seq, |to| region.copy_out(record.payload_at, to))
+}
+
+/// A record into a buffer that is used again.
+#[inline(always)]
+fn pour_record(region: &PeerRegion, record: &Record, buffer: &mut Vec<u8>) -> Seq {
+    // Messages are often short, and as long as the one before: then nothing is called.
+    if buffer.len() == record.len && SHORT.contains(&record.len) {
+        region.copy_out(record.payload_at, buffer);
+    } else {
+        pour_any(region, record.payload_at, record.len, buffer);
+    }
+    Seq { region: region.shape().id, position: record.position }
 }
 
 #[inline(never)]

@@ -14,7 +14,6 @@ use crate::spin::Spinner;
 use crate::sync::Ordering;
 use crate::sys::futex;
 use crate::{PeerInfo, SendError, Until};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The sending half of an end. Messages leave in the order of the `send` calls.
@@ -22,7 +21,7 @@ use std::time::Duration;
 /// There is one sender, and it is not cloned: for several threads put it in a `Mutex`.
 #[derive(Debug)]
 pub struct Sender {
-    owner: Arc<Owner>,
+    owner: Owner,
     pub(super) ring: Producer,
     /// The news that `view` is as old as.
     news: u64,
@@ -56,7 +55,7 @@ pub struct Sender {
 }
 
 impl Sender {
-    pub(crate) fn new(owner: Arc<Owner>, spin: Spin) -> Sender {
+    pub(crate) fn new(owner: Owner, spin: Spin) -> Sender {
         let shape = owner.own.shape();
         Sender {
             ring: Producer::new(shape.start, shape.capacity as usize),

@@ -172,7 +172,7 @@ pub fn records(bytes: &[u8]) {
 }
 
 /// An end that holds a dead region of the other seat, and to whom nobody can come.
-fn heir(region: PeerRegion) -> Arc<Owner> {
+fn heir(region: PeerRegion) -> Owner {
     let wanted = wanted();
     let (own, card) = wanted.make().expect("memory");
     let mut state = State::new(own.shape(), &wanted);

@@ -467,35 +467,42 @@ impl End {
     }
 }
 
-/// Held by the halves. The last to go says goodbye, unless its thread is panicking: then the peer
-/// shall see a death.
+/// What the halves hold. The last of them to go says goodbye, unless its thread is panicking: then
+/// the peer shall see a death.
+#[derive(Debug, Clone)]
+pub(crate) struct Owner {
+    _share: Arc<Share>,
+    /// At hand: every call begins with it.
+    end: Arc<End>,
+}
+
+/// Goes with the last of them.
 #[derive(Debug)]
-pub(crate) struct Owner(Arc<End>);
+struct Share(Arc<End>);
 
 impl Owner {
     /// Starts the watcher on the end; from here on dropping the owner gives the seat back.
-    fn of(end: Arc<End>) -> Result<Arc<Owner>> {
-        let owner = Arc::new(Owner(end));
-        owner.0.watcher.watch(&owner.0)?;
+    fn of(end: Arc<End>) -> Result<Owner> {
+        let owner = Owner { _share: Arc::new(Share(end.clone())), end };
+        owner.end.watcher.watch(&owner.end)?;
         Ok(owner)
     }
-}
 
-impl Owner {
     /// The end itself, for those who look without keeping it alive.
     pub(crate) fn end(&self) -> Arc<End> {
-        self.0.clone()
+        self.end.clone()
     }
 }
 
 impl std::ops::Deref for Owner {
     type Target = End;
+    #[inline(always)]
     fn deref(&self) -> &End {
-        &self.0
+        &self.end
     }
 }
 
-impl Drop for Owner {
+impl Drop for Share {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             self.0.goodbye();
@@ -506,7 +513,7 @@ impl Drop for Owner {
 }
 
 /// Both ends in this process, without a name.
-pub(crate) fn pair(wanted: &Wanted) -> Result<(Arc<Owner>, Arc<Owner>)> {
+pub(crate) fn pair(wanted: &Wanted) -> Result<(Owner, Owner)> {
     let _first = Watcher::of_this_process()?;
     let (a, b) = Connection::pair().map_err(|e| Error::from_os("cannot make a pair of ends", e))?;
     let first = nameless(wanted, a, None)?;
@@ -523,14 +530,14 @@ pub(crate) fn pair(wanted: &Wanted) -> Result<(Arc<Owner>, Arc<Owner>)> {
 }
 
 /// One end here; the connection for the other.
-pub(crate) fn invite(wanted: &Wanted) -> Result<(Arc<Owner>, Connection)> {
+pub(crate) fn invite(wanted: &Wanted) -> Result<(Owner, Connection)> {
     let _first = Watcher::of_this_process()?;
     let (a, b) = Connection::pair().map_err(|e| Error::from_os("cannot make an invitation", e))?;
     Ok((nameless(wanted, a, None)?, b))
 }
 
 /// The other end, in the process that was invited.
-pub(crate) fn invited(wanted: &Wanted, connection: Connection) -> Result<Arc<Owner>> {
+pub(crate) fn invited(wanted: &Wanted, connection: Connection) -> Result<Owner> {
     nameless_newcomer(wanted, connection, true)
 }
 
@@ -539,7 +546,7 @@ fn nameless(
     wanted: &Wanted,
     connection: Connection,
     process: Option<Process>,
-) -> Result<Arc<Owner>> {
+) -> Result<Owner> {
     let (own, card) = wanted.make()?;
     let mut state = State::new(own.shape(), wanted);
     state.nameless = true;
@@ -553,7 +560,7 @@ fn nameless_newcomer(
     wanted: &Wanted,
     connection: Connection,
     introduce: bool,
-) -> Result<Arc<Owner>> {
+) -> Result<Owner> {
     let (own, card) = wanted.make()?;
     let mut state = State::new(own.shape(), wanted);
     state.nameless = true;

@@ -15,7 +15,6 @@ use crate::region::OwnRegion;
 use crate::sys::dir::{Directory, PATIENCE};
 use crate::sys::permission::Permission;
 use crate::{Scope, Sharing, Until};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a refusal is looked at again before it is told: a dying process frees its memory before
@@ -113,7 +112,7 @@ impl From<Error> for Refused {
 }
 
 /// Opens a channel; with `until`, waits for a seat that long.
-pub(crate) fn open(wanted: &Wanted, name: &str, until: Option<Until<'_>>) -> Result<Arc<Owner>> {
+pub(crate) fn open(wanted: &Wanted, name: &str, until: Option<Until<'_>>) -> Result<Owner> {
     let name = Name::parse_with(name, wanted.scope, &wanted.sharing)?;
     let permission = Permission::of(&wanted.sharing)?;
     let _first = super::watcher::Watcher::of_this_process()?;

@@ -25,10 +25,15 @@ impl Receiver {
     /// The short way: a plain message is there, or comes at once as an answer, and nothing else is
     /// to be said or done than to acknowledge the one before. It is settled: nothing of it may be
     /// overwritten before the next call. `None` = see what there is, with `find`. Waits for an
-    /// answer for some microseconds if it is `patient`.
+    /// answer for some microseconds if it is `patient`. What `take` makes of the record is the
+    /// result: it is told the region, which is at hand here.
     #[inline(always)]
-    pub(super) fn quick(&mut self, patient: bool) -> Option<Record> {
-        let owner = &**self.owner;
+    pub(super) fn quick<T>(
+        &mut self,
+        patient: bool,
+        take: impl FnOnce(&PeerRegion, &Record) -> T,
+    ) -> Option<T> {
+        let owner = &*self.owner;
         if !self.short || owner.is_forked() || owner.news() != self.news {
             return None;
         }
@@ -84,12 +89,13 @@ impl Receiver {
         if region.header().discard.load(Ordering::Acquire) != 0 {
             return None;
         }
+        let taken = take(region, &record);
         if asked {
             self.said = said;
             self.lines = record.lines();
         }
         self.settle_record(&record);
-        Some(record)
+        Some(taken)
     }
 
     /// The next message. The way of a plain message that is there, or that comes while we look, is

@@ -306,7 +306,7 @@ impl Receiver {
     #[inline]
     pub(super) fn glance(&mut self) -> bool {
         let Some(front) = self.view.inbox.first() else { return false };
-        let owner = &**self.owner;
+        let owner = &*self.owner;
         let (region, ring, news) = (&*front.region, &self.ring, self.news);
         self.spinner.glance(|| ring.ready(region) || owner.news() != news, || false)
     }

@@ -83,7 +83,7 @@ impl Sender {
     /// After publishing, without a fence: is there nothing more to do?
     #[inline(always)]
     fn is_calm(&self) -> bool {
-        let (owner, head) = (&**self.owner, self.ring.head());
+        let (owner, head) = (&*self.owner, self.ring.head());
         self.order.is_lean()
             && owner.news() == self.news
             && self.view.peer.as_ref().is_some_and(|peer| owner.receiver_is_awake(peer))
@@ -102,7 +102,7 @@ impl Sender {
     /// As far as the record; the caller says that it was `accepted`.
     #[inline(always)]
     pub(super) fn quick_write(&mut self, message: &[u8]) -> Option<u64> {
-        let owner = &**self.owner;
+        let owner = &*self.owner;
         if message.len() >= self.limit || owner.is_forked() || owner.news() != self.news {
             return None;
         }
