@@ -4,7 +4,7 @@
 use crate::error::{Result, Violation};
 use crate::layout::*;
 use crate::raw;
-use crate::ring::{Lines, Memory, MemoryMut, Starts};
+use crate::ring::{Lines, Memory, MemoryMut, ONE_LINE, Starts};
 use crate::sync::{AtomicU64, Ordering};
 use crate::sys::closer::Shy;
 use crate::sys::fd::Fd;
@@ -124,6 +124,32 @@ impl<'a> Lines<'a> for Ring<'a> {
     fn head(self, position: u64) -> &'a AtomicU64 {
         // SAFETY: as above, 8 bytes behind, which is inside the same line.
         unsafe { &*self.base.add((position & self.mask) as usize + 8).cast::<AtomicU64>() }
+    }
+}
+
+impl Ring<'_> {
+    /// Copies the payload of a record of one line.
+    #[inline(always)]
+    pub(crate) fn copy_out(self, position: u64, to: &mut [u8]) {
+        // SAFETY: the line is readable as a whole; `to` is ours.
+        unsafe { raw::copy_out(self.payload(position, to.len()), to) }
+    }
+
+    /// The payload of a record of one line.
+    #[inline(always)]
+    fn payload(self, position: u64, len: usize) -> *mut u8 {
+        assert!(len <= ONE_LINE, "a line holds no more");
+        // SAFETY: as in `stamp`: the line lies inside the ring, and the payload inside the line.
+        unsafe { self.base.add((position & self.mask) as usize + RECORD_HEAD) }
+    }
+
+    /// The first line of a record at `position` is about to be looked at: may those behind it be on
+    /// their way at the same time.
+    #[inline(always)]
+    pub(crate) fn expect_read(self, position: u64, lines: u64) {
+        for line in 1..lines {
+            raw::expect_read(self.stamp(position.wrapping_add(line * LINE as u64)));
+        }
     }
 }
 
@@ -275,15 +301,6 @@ impl PeerRegion {
         let _ = self.0.mapping.populate(0, self.0.mapping.len(), false);
     }
 
-    /// The first line of a record at `position` is about to be looked at: may those behind it be on
-    /// their way at the same time.
-    #[inline(always)]
-    pub(crate) fn expect_read(&self, position: u64, lines: u64) {
-        for line in 1..lines {
-            raw::expect_read(self.lines().stamp(position.wrapping_add(line * LINE as u64)));
-        }
-    }
-
     /// The payload bytes where they lie.
     pub(crate) fn payload(&self, at: usize, len: usize) -> *const [u8] {
         std::ptr::slice_from_raw_parts(self.0.at(at, len), len)
@@ -320,6 +337,11 @@ impl MemoryMut for OwnRegion {
         // write; payloads and their parts start at multiples of 8; `from` cannot overlap the ring,
         // as no safe reference into it outlives a Loan.
         unsafe { raw::copy_in(from, self.region.at(at, from.len())) }
+    }
+    #[inline(always)]
+    fn copy_in_line(&self, position: u64, from: &[u8]) {
+        // SAFETY: as above, and inside the line.
+        unsafe { raw::copy_in(from, self.lines().payload(position, from.len())) }
     }
     #[inline(always)]
     fn begins(&self, position: u64) -> bool {

@@ -10,8 +10,8 @@ use settle::Prompt;
 use super::delivery::{Delivery, Found};
 use super::{ByteReader, Incoming, Message, PeerChange, Seq, Spin};
 use crate::park::{Order, Woken};
-use crate::region::PeerRegion;
-use crate::ring::{Consumer, Memory, Record};
+use crate::region::{PeerRegion, Ring};
+use crate::ring::{Consumer, Memory, ONE_LINE, Record};
 use crate::session::{Departed, Owner, RxView};
 use crate::spin::{Pace, Spinner};
 use crate::sync::AtomicU64;
@@ -185,7 +185,7 @@ impl Receiver {
     /// As [`recv`](Receiver::recv).
     #[inline]
     pub fn recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<Seq, RecvError> {
-        match self.quick(true, |region, record| pour_record(region, record, buffer)) {
+        match self.quick(true, |region, lines, record| pour_record(region, lines, record, buffer)) {
             Some(seq) => Ok(seq),
             None => self.recv_into_slowly(buffer, Until::FOREVER),
         }
@@ -210,7 +210,7 @@ impl Receiver {
         buffer: &mut Vec<u8>,
         until: impl Into<Until<'c>>,
     ) -> Result<Seq, RecvError> {
-        match self.quick(false, |region, record| pour_record(region, record, buffer)) {
+        match self.quick(false, |region, lines, record| pour_record(region, lines, record, buffer)) {
             Some(seq) => Ok(seq),
             None => self.recv_into_slowly(buffer, until),
         }
@@ -232,7 +232,7 @@ impl Receiver {
         match &found {
             Found::Record(record) => {
                 if let Some(front) = self.front() {
-                    pour_record(&front.region, record, buffer);
+                    pour_record(&front.region, front.region.lines(), record, buffer);
                 }
             }
             Found::Long => {
@@ -339,17 +339,32 @@ impl Receiver {
 
 /// A record as a message of its own.
 #[inline(always)]
-fn message(region: &PeerRegion, record: &Record) -> Message {
+fn message(region: &PeerRegion, lines: Ring<'_>, record: &Record) -> Message {
     let seq = Seq { region: region.shape().id, position: record.position };
-    Message::fill(record.len, seq, |to| region.copy_out(record.payload_at, to))
+    Message::fill(record.len, seq, |to| copy_record(region, lines, record, to))
+}
+
+/// All of a record. One line of it lies where its position says.
+#[inline(always)]
+fn copy_record(region: &PeerRegion, lines: Ring<'_>, record: &Record, to: &mut [u8]) {
+    if to.len() <= ONE_LINE {
+        lines.copy_out(record.position, to);
+    } else {
+        region.copy_out(record.payload_at, to);
+    }
 }
 
 /// A record into a buffer that is used again.
 #[inline(always)]
-fn pour_record(region: &PeerRegion, record: &Record, buffer: &mut Vec<u8>) -> Seq {
+fn pour_record(
+    region: &PeerRegion,
+    lines: Ring<'_>,
+    record: &Record,
+    buffer: &mut Vec<u8>,
+) -> Seq {
     // Messages are often short, and as long as the one before: then nothing is called.
     if buffer.len() == record.len && SHORT.contains(&record.len) {
-        region.copy_out(record.payload_at, buffer);
+        copy_record(region, lines, record, buffer);
     } else {
         pour_any(region, record.payload_at, record.len, buffer);
     }

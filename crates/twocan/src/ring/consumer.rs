@@ -70,24 +70,24 @@ impl Consumer {
 
     /// Has something been published here? One load.
     #[inline(always)]
-    pub(crate) fn ready<M: Memory>(&self, memory: &M) -> bool {
+    pub(crate) fn ready<'a>(&self, lines: impl Lines<'a>) -> bool {
         // SYNC payload-published
-        memory.lines().stamp(self.position).load(PEEK) == stamp(self.position)
+        lines.stamp(self.position).load(PEEK) == stamp(self.position)
     }
 
     /// Kind and length, as they are now: whoever asks twice may be told two things.
     #[inline(always)]
-    fn head<M: Memory>(&self, memory: &M) -> u64 {
-        memory.lines().head(self.position).load(Ordering::Relaxed)
+    fn head<'a>(&self, lines: impl Lines<'a>) -> u64 {
+        lines.head(self.position).load(Ordering::Relaxed)
     }
 
     /// The record here, which is `ready`, if it is a whole message of at most `longest` bytes (no
     /// more than fits a record). Anything else is for `peek`.
     #[inline(always)]
-    pub(crate) fn plain<M: Memory>(&mut self, memory: &M, longest: u32) -> Option<Record> {
+    pub(crate) fn plain<'a>(&mut self, lines: impl Lines<'a>, longest: u32) -> Option<Record> {
         // One load of kind and length together, and one comparison of both: no other kind comes
         // within `longest` of it. The acquire of `ready` orders it.
-        let len = self.head(memory).wrapping_sub(head_word(Kind::Data, 0));
+        let len = self.head(lines).wrapping_sub(head_word(Kind::Data, 0));
         let checked = !cfg!(twocan_mutant = "no-bounds-check");
         if len > u64::from(longest) && checked {
             return None;
@@ -97,7 +97,7 @@ impl Consumer {
         if at + size > self.capacity && checked {
             return None;
         }
-        let len = if cfg!(twocan_mutant = "double-fetch") { self.head(memory) } else { len };
+        let len = if cfg!(twocan_mutant = "double-fetch") { self.head(lines) } else { len };
         // Where the next record begins is foreseen, not computed from a length that is still on its
         // way from the other core: so several lines can be on their way at once.
         let mut foreseen = unrelated(self.usual);
@@ -142,12 +142,13 @@ impl Consumer {
     /// Looks at the record here, padding included.
     #[inline]
     pub(crate) fn peek<M: Memory>(&self, memory: &M) -> Peek {
-        if !self.ready(memory) {
+        let lines = memory.lines();
+        if !self.ready(lines) {
             return Peek::Empty;
         }
         let at = (self.position & (self.capacity - 1)) as usize;
         // One load of kind and length together; the acquire above orders it.
-        let word = self.head(memory);
+        let word = self.head(lines);
         let len = word as u32 as usize;
         let Some(kind) = Kind::from_bits((word >> 32) as u32) else {
             return Peek::Bad(Violation::BadRecord);
@@ -163,7 +164,7 @@ impl Consumer {
         }
         let next = self.position.wrapping_add(record_size(len) as u64);
         let again = cfg!(twocan_mutant = "double-fetch");
-        let len = if again { self.head(memory) as u32 as usize } else { len };
+        let len = if again { self.head(lines) as u32 as usize } else { len };
         Peek::Record(Record {
             kind,
             position: self.position,

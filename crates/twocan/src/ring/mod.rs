@@ -18,7 +18,7 @@ pub(crate) use progress::ack_word;
 pub(crate) use progress::expand;
 pub(crate) use starts::Starts;
 
-use crate::layout::Header;
+use crate::layout::{Header, LINE, RECORD_HEAD};
 use crate::sync::AtomicU64;
 
 /// The memory of a region as the ring sees it. `at` counts bytes from the ring's beginning, already
@@ -47,6 +47,9 @@ pub(crate) trait Lines<'a>: Copy {
     fn head(self, position: u64) -> &'a AtomicU64;
 }
 
+/// Bytes of payload that fit into a line with the record's head.
+pub(crate) const ONE_LINE: usize = LINE - RECORD_HEAD;
+
 /// Of memory that masks nothing itself.
 impl<'a, M: Memory> Lines<'a> for &'a M {
     fn stamp(self, position: u64) -> &'a AtomicU64 {
@@ -60,6 +63,12 @@ impl<'a, M: Memory> Lines<'a> for &'a M {
 /// Memory that this process may write.
 pub(crate) trait MemoryMut: Memory {
     fn copy_in(&self, at: usize, from: &[u8]);
+    /// Copies the payload of a record of one line.
+    fn copy_in_line(&self, position: u64, from: &[u8]) {
+        assert!(from.len() <= ONE_LINE);
+        let at = (position & (self.capacity() as u64 - 1)) as usize;
+        self.copy_in(at + RECORD_HEAD, from);
+    }
     /// A record will begin at `position`. True = bytes of an earlier lap that stand there may be
     /// payload.
     fn begins(&self, _position: u64) -> bool {

@@ -1,6 +1,6 @@
 //! The writing side of a ring.
 
-use super::{Lines, MemoryMut};
+use super::{Lines, MemoryMut, ONE_LINE};
 use crate::layout::{Kind, LINE, RECORD_HEAD, head_word, max_payload, record_size, stamp};
 use crate::sync::Ordering;
 
@@ -148,7 +148,11 @@ impl Producer {
         if room < record_size(message.len()) as u64 || cfg!(twocan_mutant = "publish-first") {
             return None;
         }
-        memory.copy_in(self.offset(position) + RECORD_HEAD, message);
+        if message.len() <= ONE_LINE {
+            memory.copy_in_line(position, message);
+        } else {
+            memory.copy_in(self.offset(position) + RECORD_HEAD, message);
+        }
         self.publish(memory, Kind::Data, message.len());
         Some(position)
     }

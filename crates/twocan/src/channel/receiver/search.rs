@@ -6,7 +6,7 @@ use super::settle::FEW;
 use super::{Assembly, Held, Receiver};
 use crate::error::Violation;
 use crate::layout::{FIRST_HEAD, Kind, max_payload};
-use crate::region::PeerRegion;
+use crate::region::{PeerRegion, Ring};
 use crate::ring::{Consumer, Memory, Peek, Record, reached};
 use crate::session::{Departed, Front, takes_part};
 use crate::sync::Ordering;
@@ -31,7 +31,7 @@ impl Receiver {
     pub(super) fn quick<T>(
         &mut self,
         patient: bool,
-        take: impl FnOnce(&PeerRegion, &Record) -> T,
+        take: impl FnOnce(&PeerRegion, Ring<'_>, &Record) -> T,
     ) -> Option<T> {
         let owner = &*self.owner;
         if !self.short || owner.is_forked() || owner.news() != self.news {
@@ -39,6 +39,7 @@ impl Receiver {
         }
         let front = self.view.inbox.first()?;
         let region = &*front.region;
+        let lines = region.lines();
         let due = std::mem::take(self.due.position.get_mut());
         if due != 0 {
             // As in `acknowledge`; `short` says that the region in front is the live one's.
@@ -58,7 +59,7 @@ impl Receiver {
         let said = owner.own.head();
         let asked = said != self.said;
         if !asked {
-            if !self.ring.ready(region) {
+            if !self.ring.ready(lines) {
                 return None;
             }
         } else {
@@ -69,10 +70,10 @@ impl Receiver {
             if !self.prompt.is_proved() {
                 self.spinner.let_go();
             }
-            let (ring, lines) = (&self.ring, self.lines.min(FEW));
+            let (ring, count) = (&self.ring, self.lines.min(FEW));
             let ready = || {
-                region.expect_read(ring.position(), lines);
-                ring.ready(region)
+                lines.expect_read(ring.position(), count);
+                ring.ready(lines)
             };
             if ready() {
                 self.prompt.hit();
@@ -84,12 +85,12 @@ impl Receiver {
                 }
             }
         }
-        let record = self.ring.plain(region, self.longest)?;
+        let record = self.ring.plain(lines, self.longest)?;
         // SYNC discard
         if region.header().discard.load(Ordering::Acquire) != 0 {
             return None;
         }
-        let taken = take(region, &record);
+        let taken = take(region, lines, &record);
         if asked {
             self.said = said;
             self.lines = record.lines();
@@ -180,10 +181,11 @@ impl Receiver {
             return None;
         }
         let region = &self.view.inbox.first()?.region;
-        if !self.ring.ready(&**region) {
+        let lines = region.lines();
+        if !self.ring.ready(lines) {
             return None;
         }
-        let record = self.ring.plain(&**region, self.longest)?;
+        let record = self.ring.plain(lines, self.longest)?;
         // SYNC discard
         let discard = region.header().discard.load(Ordering::Acquire);
         if discard != 0 || self.assembly.is_some() {

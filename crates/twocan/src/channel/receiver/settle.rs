@@ -307,8 +307,8 @@ impl Receiver {
     pub(super) fn glance(&mut self) -> bool {
         let Some(front) = self.view.inbox.first() else { return false };
         let owner = &*self.owner;
-        let (region, ring, news) = (&*front.region, &self.ring, self.news);
-        self.spinner.glance(|| ring.ready(region) || owner.news() != news, || false)
+        let (lines, ring, news) = (front.region.lines(), &self.ring, self.news);
+        self.spinner.glance(|| ring.ready(lines) || owner.news() != news, || false)
     }
 
     pub(super) fn pause(&mut self, until: &Until<'_>) {
@@ -317,11 +317,11 @@ impl Receiver {
                 return true;
             }
             let Some(front) = rx.front() else { return false };
-            rx.ring.ready(&*front.region) || rx.is_finished(front, rx.ring.position())
+            rx.ring.ready(front.region.lines()) || rx.is_finished(front, rx.ring.position())
         };
         let spin = |rx: &Receiver| {
             rx.owner.news() != rx.news
-                || rx.front().is_some_and(|front| rx.ring.ready(&*front.region))
+                || rx.front().is_some_and(|front| rx.ring.ready(front.region.lines()))
         };
         self.spinner.learn(std::mem::take(&mut self.run));
         if self.view.live.is_some() && self.spinner.spin(|| spin(self), self.pace) {
