@@ -348,6 +348,10 @@ impl MemoryMut for OwnRegion {
         self.starts.add(position)
     }
     #[inline(always)]
+    fn blank_until(&self, position: u64) -> u64 {
+        self.starts.run_from(position)
+    }
+    #[inline(always)]
     fn covers(&self, position: u64, lines: usize) {
         if lines > 0 {
             self.starts.cover(position, lines);

@@ -74,6 +74,11 @@ pub(crate) trait MemoryMut: Memory {
     fn begins(&self, _position: u64) -> bool {
         true
     }
+    /// The last line, from `position` on, up to which none is known to begin with payload; that at
+    /// `position` is.
+    fn blank_until(&self, position: u64) -> u64 {
+        position
+    }
     /// Payload may be written to so many lines from `position` on.
     fn covers(&self, _position: u64, _lines: usize) {}
     /// The next stamp makes the record from `from` to `head` visible. Told before it, so that

@@ -40,12 +40,21 @@ impl Starts {
     pub(crate) fn add(&self, position: u64) -> bool {
         let line = self.line(position);
         let word = &self.words[line / BITS];
-        let (known, bit) = (word.load(Ordering::Relaxed), 1 << (line % BITS));
-        let new = known & bit == 0;
-        if new {
-            word.store(known | bit, Ordering::Relaxed);
+        let known = word.load(Ordering::Relaxed);
+        let with = known | 1 << (line % BITS);
+        if with != known {
+            word.store(with, Ordering::Relaxed);
         }
-        new
+        with != known
+    }
+
+    /// The last of the lines from `position` on that are known to be no payload, as far as one look
+    /// goes. That at `position` is.
+    #[inline(always)]
+    pub(crate) fn run_from(&self, position: u64) -> u64 {
+        let line = self.line(position);
+        let run = (self.words[line / BITS].load(Ordering::Relaxed) >> (line % BITS)).trailing_ones();
+        position.wrapping_add(u64::from(run).saturating_sub(1) * LINE as u64)
     }
 
     /// Payload may be written to so many lines from `position` on. They do not cross the ring's

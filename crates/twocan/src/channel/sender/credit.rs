@@ -3,10 +3,10 @@
 use super::super::{Direction, Seq};
 use super::Sender;
 use crate::error::Violation;
-use crate::layout::{Kind, LINE, RECORD_HEAD, record_size};
+use crate::layout::{Kind, LINE, record_size};
 use crate::park::{self};
 use crate::region::{OwnRegion, PeerRegion};
-use crate::ring::{Memory, Producer, Slot, reached};
+use crate::ring::{Memory, ONE_LINE, Producer, Slot, reached};
 use crate::session::{Departed, Half, TxView, takes_part};
 use crate::spin::{Pace, Spinner};
 use crate::sync::Ordering;
@@ -59,25 +59,30 @@ impl Sender {
     /// and a function whose last act is a call has nothing to save for later.
     #[inline(never)]
     fn quick_send(&mut self, message: &[u8]) -> u64 {
+        let owner = &*self.owner;
         // Copied without a call.
-        let one_line = 8..=LINE - RECORD_HEAD;
-        if one_line.contains(&message.len()) {
-            self.send_now(message)
-        } else {
-            self.quick_send_lines(message)
+        let one_line = (8..=ONE_LINE).contains(&message.len()) && message.len() < self.limit;
+        if !one_line || owner.is_forked() || owner.news() != self.news {
+            return self.quick_send_lines(message);
+        }
+        match self.ring.push_line(&owner.own, message) {
+            Some(position) => self.sent_now(position, message.len()),
+            None => self.quick_send_lines(message),
         }
     }
 
     #[inline(never)]
     fn quick_send_lines(&mut self, message: &[u8]) -> u64 {
-        self.send_now(message)
+        match self.quick_write(message) {
+            Some(position) => self.sent_now(position, message.len()),
+            None => NOWHERE,
+        }
     }
 
     #[inline(always)]
-    fn send_now(&mut self, message: &[u8]) -> u64 {
-        let Some(position) = self.quick_write(message) else { return NOWHERE };
+    fn sent_now(&mut self, position: u64, len: usize) -> u64 {
         self.last = position | 1;
-        if self.is_calm() { position } else { self.after_sending(position, message.len()) }
+        if self.is_calm() { position } else { self.after_sending(len) }
     }
 
     /// After publishing, without a fence: is there nothing more to do?
@@ -92,11 +97,13 @@ impl Sender {
             && if self.attached { !self.has_heard() } else { !is_time_to_look(head) }
     }
 
+    /// The position of the message that was sent. Not told: to keep it over the call would cost
+    /// the caller a store.
     #[inline(never)]
-    fn after_sending(&mut self, position: u64, len: usize) -> u64 {
+    fn after_sending(&mut self, len: usize) -> u64 {
         self.announce();
         self.take_ahead(len);
-        position
+        self.last & !1
     }
 
     /// As far as the record; the caller says that it was `accepted`.
