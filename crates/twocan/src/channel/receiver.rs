@@ -137,8 +137,8 @@ impl Receiver {
     /// See [`RecvError`]. A departed peer is reported once, after its last message.
     #[inline]
     pub fn recv(&mut self) -> Result<Message, RecvError> {
-        match self.quick(true, message) {
-            Some(message) => Ok(message),
+        match self.quick(true, |_, _, record| *record) {
+            Some(record) => Ok(self.message(&record)),
             None => self.recv_slowly(Until::FOREVER),
         }
     }
@@ -166,10 +166,22 @@ impl Receiver {
     /// `TimedOut`, `Cancelled` (`Empty` if `until` is now), and those of [`recv`](Receiver::recv).
     #[inline]
     pub fn recv_until<'c>(&mut self, until: impl Into<Until<'c>>) -> Result<Message, RecvError> {
-        match self.quick(false, message) {
-            Some(message) => Ok(message),
+        match self.quick(false, |_, _, record| *record) {
+            Some(record) => Ok(self.message(&record)),
             None => self.recv_slowly(until),
         }
+    }
+
+    /// A record as a message of its own, made where the caller wants it: a message that is moved
+    /// when it has just been written costs more than finding the region once more. It was settled,
+    /// but not acknowledged.
+    #[inline(always)]
+    fn message(&self, record: &Record) -> Message {
+        Message::fill(record.len, self.seq(&Found::Record(*record)), |to| {
+            if let Some(front) = self.front() {
+                copy_record(&front.region, front.region.lines(), record, to);
+            }
+        })
     }
 
     #[inline(never)]
@@ -335,13 +347,6 @@ impl Receiver {
     pub fn reader(&mut self) -> ByteReader<'_> {
         ByteReader::new(self)
     }
-}
-
-/// A record as a message of its own.
-#[inline(always)]
-fn message(region: &PeerRegion, lines: Ring<'_>, record: &Record) -> Message {
-    let seq = Seq { region: region.shape().id, position: record.position };
-    Message::fill(record.len, seq, |to| copy_record(region, lines, record, to))
 }
 
 /// All of a record. One line of it lies where its position says.

@@ -113,7 +113,10 @@ impl Sender {
         if message.len() >= self.limit || owner.is_forked() || owner.news() != self.news {
             return None;
         }
-        self.ring.push_plain(&owner.own, message)
+        // Copied without a call.
+        let one_line = (8..=ONE_LINE).contains(&message.len());
+        let line = if one_line { self.ring.push_line(&owner.own, message) } else { None };
+        line.or_else(|| self.ring.push_plain(&owner.own, message))
     }
 
     /// One record, published and announced; `None` = no room as far as is known.
