@@ -173,7 +173,7 @@ impl OwnRegion {
         identity.id.store(id, Ordering::Relaxed);
         identity.capacity.store(shape.capacity, Ordering::Relaxed);
         identity.start.store(shape.start, Ordering::Relaxed);
-        let (starts, ahead_at) = (Starts::new(capacity), AtomicU64::new(QUIET));
+        let (starts, ahead_at) = (Starts::of_zeros(capacity), AtomicU64::new(QUIET));
         let own = OwnRegion { region, head: AtomicU64::new(shape_start), starts, ahead_at };
         own.starts.add(shape_start);
         // The reader looks here before anything is sent. It never touches a page that its owner has

@@ -222,7 +222,8 @@ impl Receiver {
         buffer: &mut Vec<u8>,
         until: impl Into<Until<'c>>,
     ) -> Result<Seq, RecvError> {
-        match self.quick(false, |region, lines, record| pour_record(region, lines, record, buffer)) {
+        match self.quick(false, |region, lines, record| pour_record(region, lines, record, buffer))
+        {
             Some(seq) => Ok(seq),
             None => self.recv_into_slowly(buffer, until),
         }
@@ -361,12 +362,7 @@ fn copy_record(region: &PeerRegion, lines: Ring<'_>, record: &Record, to: &mut [
 
 /// A record into a buffer that is used again.
 #[inline(always)]
-fn pour_record(
-    region: &PeerRegion,
-    lines: Ring<'_>,
-    record: &Record,
-    buffer: &mut Vec<u8>,
-) -> Seq {
+fn pour_record(region: &PeerRegion, lines: Ring<'_>, record: &Record, buffer: &mut Vec<u8>) -> Seq {
     // Messages are often short, and as long as the one before: then nothing is called.
     if buffer.len() == record.len && SHORT.contains(&record.len) {
         copy_record(region, lines, record, buffer);

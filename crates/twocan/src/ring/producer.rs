@@ -241,6 +241,8 @@ impl Producer {
         if memory.begins(next) && !cfg!(twocan_mutant = "no-zero-ahead") {
             lines.stamp(next).store(0, Ordering::Relaxed);
         }
-        self.blank = next;
+        // Of the lines between it is not known whether a record may begin there.
+        let one_line = size == LINE as u64 || cfg!(twocan_mutant = "ahead-unmarked");
+        self.blank = if one_line { next } else { self.head };
     }
 }

@@ -18,8 +18,20 @@ const BITS: usize = u64::BITS as usize;
 
 impl Starts {
     /// Of memory about which nothing is known.
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn new(capacity: usize) -> Starts {
-        let words = (0..(capacity / LINE).div_ceil(BITS)).map(|_| AtomicU64::new(0)).collect();
+        Starts::of(capacity, 0)
+    }
+
+    /// Of memory that is all 0, and that shall be touched by its owner first: so the first line of
+    /// each page (of 4 KiB, which is a word of these) is stored to once more.
+    pub(crate) fn of_zeros(capacity: usize) -> Starts {
+        Starts::of(capacity, !1)
+    }
+
+    fn of(capacity: usize, known: u64) -> Starts {
+        let count = (capacity / LINE).div_ceil(BITS);
+        let words = (0..count).map(|_| AtomicU64::new(known)).collect();
         Starts { words, capacity: capacity as u64 }
     }
 
@@ -53,8 +65,10 @@ impl Starts {
     #[inline(always)]
     pub(crate) fn run_from(&self, position: u64) -> u64 {
         let line = self.line(position);
-        let run = (self.words[line / BITS].load(Ordering::Relaxed) >> (line % BITS)).trailing_ones();
-        position.wrapping_add(u64::from(run).saturating_sub(1) * LINE as u64)
+        let word = self.words[line / BITS].load(Ordering::Relaxed);
+        let run = (word >> (line % BITS)).trailing_ones();
+        let behind = if cfg!(twocan_mutant = "run-too-long") { run } else { run.saturating_sub(1) };
+        position.wrapping_add(u64::from(behind) * LINE as u64)
     }
 
     /// Payload may be written to so many lines from `position` on. They do not cross the ring's

@@ -79,6 +79,9 @@ impl MemoryMut for Heap {
     fn begins(&self, position: u64) -> bool {
         self.starts.add(position)
     }
+    fn blank_until(&self, position: u64) -> u64 {
+        self.starts.run_from(position)
+    }
     fn covers(&self, position: u64, lines: usize) {
         self.starts.cover(position, lines);
     }
@@ -219,7 +222,10 @@ impl Model {
     fn plain(&mut self, len: usize, fill: Fill) {
         let position = self.producer.head();
         let bytes = self.bytes(fill, position, len);
-        if let Some(at) = self.producer.push_plain(&self.memory, &bytes) {
+        // As the sending half does.
+        let line =
+            if len <= ONE_LINE { self.producer.push_line(&self.memory, &bytes) } else { None };
+        if let Some(at) = line.or_else(|| self.producer.push_plain(&self.memory, &bytes)) {
             assert_eq!(at, position);
             self.messages.push_back(Expected { kind: Kind::Data, position, bytes });
         }

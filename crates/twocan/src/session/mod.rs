@@ -542,11 +542,7 @@ pub(crate) fn invited(wanted: &Wanted, connection: Connection) -> Result<Owner> 
 }
 
 /// An end that waits for the HELLO of the one it is connected with.
-fn nameless(
-    wanted: &Wanted,
-    connection: Connection,
-    process: Option<Process>,
-) -> Result<Owner> {
+fn nameless(wanted: &Wanted, connection: Connection, process: Option<Process>) -> Result<Owner> {
     let (own, card) = wanted.make()?;
     let mut state = State::new(own.shape(), wanted);
     state.nameless = true;
@@ -556,11 +552,7 @@ fn nameless(
 }
 
 /// An end that says HELLO on a connection it was given.
-fn nameless_newcomer(
-    wanted: &Wanted,
-    connection: Connection,
-    introduce: bool,
-) -> Result<Owner> {
+fn nameless_newcomer(wanted: &Wanted, connection: Connection, introduce: bool) -> Result<Owner> {
     let (own, card) = wanted.make()?;
     let mut state = State::new(own.shape(), wanted);
     state.nameless = true;

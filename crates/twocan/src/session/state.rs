@@ -346,7 +346,8 @@ impl State {
             }
         }
         self.outbox.retain(|out| {
-            let unread = Consumer::new(out.position, out.region.capacity()).ready(out.region.lines());
+            let reader = Consumer::new(out.position, out.region.capacity());
+            let unread = reader.ready(out.region.lines());
             out.generation >= generation && unread
         });
         if generation == self.generation || cfg!(twocan_mutant = "not-monotone") {
