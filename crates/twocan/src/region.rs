@@ -176,8 +176,8 @@ impl OwnRegion {
         let (starts, ahead_at) = (Starts::of_zeros(capacity), AtomicU64::new(QUIET));
         let own = OwnRegion { region, head: AtomicU64::new(shape_start), starts, ahead_at };
         own.starts.add(shape_start);
-        // The reader looks here before anything is sent. It never touches a page that its owner has
-        // not: behind each record the next stamp is zeroed first.
+        // The reader looks here before anything is sent. It touches no page that its owner has not:
+        // the page's first stamp is zeroed before, or a byte of payload lies there.
         own.lines().stamp(shape_start).store(0, Ordering::Relaxed);
         Ok(own)
     }
@@ -438,6 +438,13 @@ mod tests {
         }
         let page = crate::sys::memory::page_size() as u64;
         assert_eq!(pages(&own), RING_AT as u64 + page);
+        // Where the reader looks next is a page, too.
+        let small = OwnRegion::create(16 << 10, 0, 7, false).unwrap();
+        let mut producer = Producer::new(0, 16 << 10);
+        while producer.push(&small, Kind::Data, [&[], &[1; 48]]).is_ok() {
+            let least = RING_AT as u64 + (small.head() / page + 1) * page;
+            assert!(pages(&small) >= least, "{}: {}", small.head(), pages(&small));
+        }
         let mut producer = Producer::new(own.shape().start, MIB as usize);
         let (mut sent, most) =
             (0, |sent: u64| 4 * page + (sent + if sent < QUIET { 0 } else { 2 * STEP }).min(MIB));

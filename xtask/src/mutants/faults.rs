@@ -182,6 +182,7 @@ pub(super) const TABLE: &[Mutant] = &[
     row("given-up-unseen", "also what was never sent", Place::Unit, "ring::"),
     row("blank-for-ever", "also where a line was blank before", Place::Unit, "ring::"),
     row("ahead-unmarked", "a record may begin in lines taken ahead", Place::Unit, "ring::"),
+    row("pages-unasked", "the reader meets no page first", Place::Unit, "region::"),
     row("run-too-long", "blank is what is known to be", Place::Unit, "ring::"),
     row("takes-what-is-unread", "only free lines are taken ahead", Place::Unit, "ring::"),
     row(
