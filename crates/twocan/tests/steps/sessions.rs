@@ -7,7 +7,7 @@
 use crate::chance::message;
 use crate::stage::{Choice, Points, Tally, Victim, checked, leave_nothing, receive};
 use crate::support::{eventually, unique};
-use crate::trace::{Stop, Thread, Watchdog};
+use crate::trace::{Outside, Stop, Thread, Watchdog};
 use crate::victim::{READY, SENT, open};
 use crate::zygote::Zygote;
 use std::collections::HashMap;
@@ -21,6 +21,8 @@ const IDLE: Duration = Duration::from_millis(20);
 #[derive(Default)]
 struct Way {
     segments: Vec<usize>,
+    /// Steps that changed what another process could see.
+    seen: Vec<usize>,
 }
 
 impl Way {
@@ -40,7 +42,8 @@ impl Way {
         (usize::MAX, 0)
     }
 
-    /// In front of each system call and behind it, and as many others; or all.
+    /// In front of each system call and behind it, and as many others; or all; or those with which
+    /// something changes for others.
     fn chosen(&self, choice: Choice) -> Vec<usize> {
         let mut at = 0;
         let mut edges = Vec::new();
@@ -49,6 +52,13 @@ impl Way {
             at += len + 1;
         }
         edges.dedup();
+        if choice.distinct {
+            edges.extend(&self.seen);
+            edges.push(at);
+            edges.sort_unstable();
+            edges.dedup();
+            return edges;
+        }
         let few = Choice { most: choice.most.div_ceil(2), ..choice };
         let mut chosen: Vec<usize> =
             few.of(edges.len()).iter().filter_map(|i| edges.get(*i).copied()).collect();
@@ -79,7 +89,10 @@ impl Guide {
         let _dog = Watchdog::over(thread.0);
         if point == usize::MAX {
             self.survey(thread, &idle);
-            self.points.planned(self.way.steps(), self.way.chosen(self.choice));
+            let (steps, chosen) = (self.way.steps(), self.way.chosen(self.choice));
+            let full = self.choice.distinct || chosen.len() > steps;
+            self.points.planned(steps, full, chosen);
+            self.points.tally.seen = self.way.seen.len();
             return true;
         }
         self.points.tally.points += 1;
@@ -109,12 +122,13 @@ impl Guide {
 
     /// The whole window, one instruction at a time, with its system calls counted.
     fn survey(&mut self, thread: Thread, idle: &impl Fn() -> bool) {
-        let mut len = 0;
+        let (mut begin, mut len) = (0, 0);
+        let mut outside = Outside::of(thread);
         loop {
             self.points.met(thread);
             if thread.is_at_call(&mut self.calls) {
                 self.way.segments.push(len);
-                len = 0;
+                (begin, len) = (begin + len + 1, 0);
                 thread.to_call();
                 if !self.at_call(thread, idle) {
                     return;
@@ -123,11 +137,13 @@ impl Guide {
                 if !self.at_call(thread, idle) {
                     return;
                 }
+                outside = Outside::of(thread);
                 continue;
             }
             thread.step();
             len += 1;
             match thread.wait() {
+                Stop::Trap if outside.has_changed(thread) => self.way.seen.push(begin + len),
                 Stop::Trap => {}
                 Stop::End => return self.way.segments.push(len),
                 other => panic!("{other:?}"),

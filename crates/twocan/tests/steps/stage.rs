@@ -102,6 +102,8 @@ impl Drop for Victim<'_> {
 pub struct Choice {
     pub most: usize,
     pub seed: u64,
+    /// Of those between which nothing happens that another process could see, one is enough.
+    pub distinct: bool,
 }
 
 impl Choice {
@@ -134,6 +136,8 @@ pub struct Tally {
     /// Windows of which every point was tried; of the rest, one of so many at worst.
     pub full: usize,
     pub sparsest: usize,
+    /// Steps that changed what another process could see, where that was looked at.
+    pub seen: usize,
 }
 
 impl Tally {
@@ -149,12 +153,14 @@ impl Tally {
         self.again += other.again;
         self.full += other.full;
         self.sparsest = self.sparsest.max(other.sparsest);
+        self.seen += other.seen;
     }
 
     /// "7158 points of 11102 in 13 windows (every one in 12, at least one of 4 in the rest)"
     pub fn figure(&self) -> String {
         let Tally { windows, points, steps, full, sparsest, .. } = self;
         let tried = match full {
+            n if n == windows && points < steps => "every one that differs from outside".to_owned(),
             n if n == windows => "every one".to_owned(),
             0 => format!("at least one of {sparsest}"),
             n => format!("every one in {n}, at least one of {sparsest} in the rest"),
@@ -188,14 +194,15 @@ impl Points {
     /// So many steps were made, and led out of the window or not.
     pub fn reached(&mut self, asked: usize, made: usize, choice: Choice) {
         if asked == usize::MAX {
-            self.planned(made, choice.of(made));
+            let chosen = choice.of(made);
+            self.planned(made, chosen.len() > made, chosen);
         }
         self.tally.points += 1;
     }
 
-    /// The window has so many steps, and these will be tried.
-    pub fn planned(&mut self, steps: usize, mut chosen: Vec<usize>) {
-        self.tally.full = usize::from(chosen.len() > steps);
+    /// The window has so many steps, and these will be tried, which are all or stand for all.
+    pub fn planned(&mut self, steps: usize, full: bool, mut chosen: Vec<usize>) {
+        self.tally.full = usize::from(full);
         self.tally.sparsest = steps.div_ceil(chosen.len());
         chosen.reverse();
         (self.tally.steps, self.left) = (steps, chosen);

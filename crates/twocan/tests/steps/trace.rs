@@ -207,3 +207,49 @@ impl Thread {
         }
     }
 }
+
+/// What another process can see of a traced one without its doing: memory that it shares and may
+/// write. (Everything else takes a system call.)
+pub struct Outside {
+    ranges: Vec<libc::iovec>,
+    bytes: Vec<u8>,
+}
+
+impl Outside {
+    /// As it is now. A system call may change where it lies.
+    pub fn of(thread: Thread) -> Outside {
+        let maps = std::fs::read_to_string(format!("/proc/{}/maps", thread.0)).unwrap();
+        let ranges = maps.lines().filter_map(|line| {
+            let (range, rest) = line.split_once(' ')?;
+            if !rest.starts_with("rw-s") && !rest.starts_with("-w-s") {
+                return None;
+            }
+            let (from, to) = range.split_once('-')?;
+            let number = |text| usize::from_str_radix(text, 16).expect("an address");
+            let (from, to) = (number(from), number(to));
+            Some(libc::iovec { iov_base: from as *mut _, iov_len: to - from })
+        });
+        let mut outside = Outside { ranges: ranges.collect(), bytes: Vec::new() };
+        outside.has_changed(thread);
+        outside
+    }
+
+    /// Since the last look.
+    pub fn has_changed(&mut self, thread: Thread) -> bool {
+        let len = self.ranges.iter().map(|range| range.iov_len).sum();
+        let mut bytes = vec![0u8; len];
+        if len > 0 {
+            let here = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: len };
+            let count = self.ranges.len() as libc::c_ulong;
+            // SAFETY: writes into `bytes`, which has room for all ranges; the other process's
+            // memory is read by the kernel.
+            let read = unsafe {
+                libc::process_vm_readv(thread.0, &here, 1, self.ranges.as_ptr(), count, 0)
+            };
+            assert_eq!(read, len as isize, "{}", std::io::Error::last_os_error());
+        }
+        let changed = bytes != self.bytes;
+        self.bytes = bytes;
+        changed
+    }
+}

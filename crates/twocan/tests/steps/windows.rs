@@ -19,11 +19,12 @@ const LANES: usize = 4;
 fn choice(default: usize) -> Choice {
     let seed = seed();
     say(&format!("TWOCAN_SEED={seed}"));
-    let most = match std::env::var("TWOCAN_STEPS").as_deref() {
-        Ok("all") => usize::MAX,
+    let asked = std::env::var("TWOCAN_STEPS");
+    let most = match asked.as_deref() {
+        Ok("all" | "distinct") => usize::MAX,
         _ => setting("TWOCAN_STEPS").map_or(default, |n| n.max(1) as usize),
     };
-    Choice { most, seed }
+    Choice { most, seed, distinct: asked.as_deref() == Ok("distinct") }
 }
 
 fn may_trace(zygote: &Zygote, row: &str) -> bool {
@@ -136,10 +137,12 @@ pub fn of_sessions() {
     ];
     let choice = choice(16);
     let Some(all) = through("kill-steps-open", &windows, choice) else { return };
-    let Tally { slowest, again, .. } = all;
+    let Tally { slowest, again, seen, .. } = all;
+    // An end tells what it has taken, and its goodbye, in memory.
+    assert!(seen > 2 || std::env::var_os("TWOCAN_WINDOW").is_some(), "only {seen} stores are seen");
     say(&format!(
-        "trust: kill-steps-open: {} of open, handshake and close, 0 lost, slowest went on after \
-         {} ms ({again} tried again)",
+        "trust: kill-steps-open: {} of open, handshake and close, {seen} of them a store that \
+         others see, 0 lost, slowest went on after {} ms ({again} tried again)",
         all.figure(),
         slowest.as_millis()
     ));
