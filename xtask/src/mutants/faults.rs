@@ -70,6 +70,12 @@ pub(super) const TABLE: &[Mutant] = &[
         "resume::what_a_killed_reader_had_in_hand",
     ),
     row(
+        "no-final-ack",
+        "the same, whoever is killed in coming or going",
+        Place::Test("steps"),
+        "whoever_is_killed_in_coming_or_going",
+    ),
+    row(
         "no-restart",
         "a long message starts again for a new reader",
         Place::Test("channels"),
