@@ -113,9 +113,17 @@ fn two_terminals_talk_one_is_killed_and_comes_back() {
     tmux.line(0, "are you all right?");
     tmux.wait_for(0, "are you all right? ✓");
     // A killed program cannot put its terminal in order: Enter is no line end there until somebody
-    // says so.
-    tmux.tmux(&["send-keys", "-t", "t.1", "-l", "stty sane; tput rmcup; clear"]);
+    // says so. What is typed before the shell is back may get lost on the way.
+    tmux.wait_for(1, "ended with 137");
+    tmux.tmux(&[
+        "send-keys",
+        "-t",
+        "t.1",
+        "-l",
+        "stty sane; tput rmcup; clear; echo order $((1+1))",
+    ]);
     tmux.keys(1, &["C-j"]);
+    tmux.wait_for(1, "order 2");
     tmux.line(1, &chat("bob"));
     tmux.wait_for(0, "bob is back (pid ");
     tmux.wait_for(1, "alice: are you all right?");

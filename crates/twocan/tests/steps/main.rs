@@ -14,10 +14,10 @@
 //! the test `kill`).
 //!
 //! `TWOCAN_STEPS` sets how many points of each window are tried (spread over it evenly, at another
-//! place in each run; `TWOCAN_SEED` repeats them), `all` = every one; `distinct` = in the windows of
-//! opening, meeting and leaving one of those between which nothing happens that another process
-//! could see: no system call, no change of shared memory. `TWOCAN_WINDOW` picks one window by its
-//! name.
+//! place in each run; `TWOCAN_SEED` repeats them). `all` = every one. `distinct` = in the windows
+//! of opening, meeting and leaving, one of those between which nothing happens that another
+//! process could see: no system call, no change of shared memory. `TWOCAN_WINDOW` picks one window
+//! by its name.
 
 #![allow(unreachable_pub, reason = "one program: what its files share is pub")]
 
