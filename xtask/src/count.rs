@@ -21,13 +21,15 @@ struct Row {
     counts: (u32, u32),
 }
 
+/// The longer messages are as long as we copy ourselves: beyond, the C library's copy takes a tenth
+/// more or less by the place in the ring, which is left to chance where it begins.
 const ROWS: &[Row] = &[
     Row { what: "send", base: None, bytes: 48, counts: (800, 7200) },
     Row { what: "batch", base: None, bytes: 48, counts: (800, 7200) },
     Row { what: "recv", base: Some("send"), bytes: 48, counts: (800, 7200) },
     Row { what: "recv-into", base: Some("send"), bytes: 48, counts: (800, 7200) },
-    Row { what: "send", base: None, bytes: 1000, counts: (80, 720) },
-    Row { what: "recv-into", base: Some("send"), bytes: 1000, counts: (80, 720) },
+    Row { what: "send", base: None, bytes: 250, counts: (320, 2880) },
+    Row { what: "recv-into", base: Some("send"), bytes: 250, counts: (320, 2880) },
 ];
 
 /// For `check`: skips where there is no valgrind.
