@@ -1,7 +1,7 @@
 //! Looking again and again for a while before sleeping: waking costs microseconds, not having slept
 //! a fraction.
 
-use crate::sync::{full_fence, spin_loop};
+use crate::sync::{delay, spin_loop};
 use crate::sys::thread;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -43,8 +43,54 @@ const RARE: u32 = 512;
 /// So many messages between two waits are a stream.
 const STREAM: u32 = 32;
 
-/// Pauses that a peer gets to read a question before the first look for its answer.
-const HEAD_START: u32 = 1;
+/// How long a peer is left alone with a question before the first look for its answer. A look takes
+/// the line in which the answer will come away from the peer, who then fetches it back before it
+/// can write; a look that is late by as much as it was early costs far less. So this learns to look
+/// when the answer is just there: a little sooner after each that was, and later by more after one
+/// that was not.
+///
+/// Two ends that learn together share what is to spare: with much larger steps back than these, one
+/// that goes back makes the other too early in its turn, and both drift apart.
+#[derive(Debug)]
+pub(crate) struct HeadStart {
+    /// In turns of `delay`, times `PARTS`.
+    parts: u32,
+}
+
+impl HeadStart {
+    const PARTS: u32 = 16;
+    const SOONER: u32 = 1;
+    const LATER: u32 = 8;
+    /// Some 300 ns: what a question and its answer take on two cores that share no cache.
+    const MOST: u32 = 400 * Self::PARTS;
+    /// Looks: an answer that comes later than this takes as long as it takes, and who would answer
+    /// at once is not made to wait for that.
+    const SOON: u32 = 16;
+
+    pub(crate) fn new() -> HeadStart {
+        HeadStart { parts: 32 * Self::PARTS }
+    }
+
+    /// In turns of `delay`; 0 = the answers are there before they are looked for.
+    #[inline(always)]
+    pub(crate) fn turns(&self) -> u32 {
+        self.parts / Self::PARTS
+    }
+
+    /// The answer was there at the first look.
+    #[inline(always)]
+    pub(crate) fn was_enough(&mut self) {
+        self.parts = self.parts.saturating_sub(Self::SOONER);
+    }
+
+    /// The answer came so many looks later.
+    #[inline(always)]
+    pub(crate) fn was_short(&mut self, looks: u32) {
+        if looks <= Self::SOON {
+            self.parts = (self.parts + Self::LATER).min(Self::MOST);
+        }
+    }
+}
 
 /// One half's way of spinning.
 #[derive(Debug)]
@@ -89,29 +135,29 @@ impl Spinner {
         !self.looks
     }
 
-    /// Lets what was stored become visible, and the one who waits for it begin.
-    #[inline]
-    pub(crate) fn let_go(&self) {
-        if self.looks {
-            full_fence();
-            (0..HEAD_START).for_each(|_| spin_loop());
+    /// Gives the one who was asked a head start before the first look for the answer.
+    #[inline(always)]
+    pub(crate) fn wait_for(&self, head_start: &HeadStart) {
+        let turns = head_start.turns();
+        if self.looks && turns != 0 {
+            delay(turns);
         }
     }
 
-    /// The first looks for an answer, in line with the call that waits for it; true = it is there,
-    /// false = there is something else, or nothing so far.
+    /// The first looks for an answer, in line with the call that waits for it: it is there after so
+    /// many that found nothing. `None` = there is something else, or nothing so far.
     #[inline(always)]
-    pub(crate) fn glance(&self, ready: impl Fn() -> bool, other: impl Fn() -> bool) -> bool {
-        for _ in 0..if self.looks { LOOKS } else { 0 } {
+    pub(crate) fn glance(&self, ready: impl Fn() -> bool, other: impl Fn() -> bool) -> Option<u32> {
+        for looks in 0..if self.looks { LOOKS } else { 0 } {
             if ready() {
-                return true;
+                return Some(looks);
             }
             if other() {
-                return false;
+                return None;
             }
             spin_loop();
         }
-        false
+        None
     }
 
     /// True = look again at everything; false = go to sleep.

@@ -26,6 +26,14 @@ pub(crate) fn unrelated(value: u64) -> u64 {
     value
 }
 
+/// Lets some nanoseconds pass.
+#[cfg(not(loom))]
+pub(crate) use crate::raw::delay;
+#[cfg(loom)]
+pub(crate) fn delay(_turns: u32) {
+    spin_loop();
+}
+
 /// The full fence of the wake handshake: the strongest there is, as cheap as the processor has it.
 #[cfg(not(loom))]
 pub(crate) use crate::raw::full_fence;

@@ -5,7 +5,6 @@ mod search;
 mod settle;
 
 use search::{Event, departed};
-use settle::Prompt;
 
 use super::delivery::{Delivery, Found};
 use super::{ByteReader, Incoming, Message, PeerChange, Seq, Spin};
@@ -13,7 +12,7 @@ use crate::park::{Order, Woken};
 use crate::region::{PeerRegion, Ring};
 use crate::ring::{Consumer, Memory, ONE_LINE, Record};
 use crate::session::{Departed, Owner, RxView};
-use crate::spin::{Pace, Spinner};
+use crate::spin::{HeadStart, Pace, Spinner};
 use crate::sync::AtomicU64;
 use crate::sys::futex;
 use crate::{PeerInfo, RecvError, Until};
@@ -65,8 +64,7 @@ pub struct Receiver {
     run: u32,
     /// Lines of the last answer: the next may be as long.
     lines: u64,
-    /// How many answers in turn were there at the first look.
-    prompt: Prompt,
+    head_start: HeadStart,
     words: Vec<futex::Word>,
     /// Still part of a `Channel`: then both halves go together.
     attached: bool,
@@ -120,7 +118,7 @@ impl Receiver {
             said: 0,
             pace: Pace::Stream,
             run: 0,
-            prompt: Prompt::new(),
+            head_start: HeadStart::new(),
             lines: 1,
             words: Vec::new(),
             attached: true,

@@ -67,22 +67,18 @@ impl Receiver {
             if !patient {
                 return None;
             }
-            if !self.prompt.is_proved() {
-                self.spinner.let_go();
-            }
+            self.spinner.wait_for(&self.head_start);
             let (ring, count) = (&self.ring, self.lines.min(FEW));
             let ready = || {
                 lines.expect_read(ring.position(), count);
                 ring.ready(lines)
             };
             if ready() {
-                self.prompt.hit();
+                self.head_start.was_enough();
             } else {
-                self.prompt.missed();
                 let news = self.news;
-                if !self.spinner.glance(ready, || owner.news() != news) {
-                    return None;
-                }
+                let looks = self.spinner.glance(ready, || owner.news() != news)?;
+                self.head_start.was_short(looks);
             }
         }
         let record = self.ring.plain(lines, self.longest)?;
@@ -110,8 +106,8 @@ impl Receiver {
         let mut limit = None;
         loop {
             if let Some(record) = self.at_hand() {
-                if answer {
-                    self.answered(given.is_some());
+                if answer && given.is_some() {
+                    self.head_start.was_enough();
                 }
                 return Ok(Found::Record(record));
             }

@@ -16,45 +16,6 @@ use std::sync::Arc;
 /// So many messages in a row without a wait are a stream.
 const BACKLOG: u32 = 8;
 
-/// Answers that were there at the first look, in turn. After some they are taken not to wait for
-/// the question, so it need not be let go before the look. That was wrong if the next look then
-/// comes too early: such a look costs more than letting go does, so it takes more of them each
-/// time.
-#[derive(Debug)]
-pub(super) struct Prompt {
-    hits: u32,
-    proof: u32,
-}
-
-impl Prompt {
-    const LEAST: u32 = 16;
-    const MOST: u32 = 1024;
-
-    pub(super) fn new() -> Prompt {
-        Prompt { hits: 0, proof: Prompt::LEAST }
-    }
-
-    #[inline(always)]
-    pub(super) fn is_proved(&self) -> bool {
-        self.hits >= self.proof
-    }
-
-    #[inline(always)]
-    pub(super) fn hit(&mut self) {
-        self.hits = self.hits.wrapping_add(1);
-    }
-
-    #[inline(always)]
-    pub(super) fn missed(&mut self) {
-        if self.hits >= Prompt::MOST * Prompt::LEAST {
-            self.proof = Prompt::LEAST; // a slip after many
-        } else if self.is_proved() {
-            self.proof = (self.proof * 2).min(Prompt::MOST);
-        }
-        self.hits = 0;
-    }
-}
-
 /// Lines of an answer that are looked for at once. A longer one comes as a stream, which the
 /// processor foresees.
 pub(super) const FEW: u64 = 5;
@@ -266,8 +227,7 @@ impl Receiver {
     }
 
     /// Is an answer to be expected, to something this end has sent since it received last? Then it
-    /// lets the question leave before the first look: a look takes the line in which the answer
-    /// will come away from the peer, who would have to fetch it back before it can write.
+    /// gives the peer a head start before the first look.
     #[inline]
     pub(super) fn await_answer(&mut self) -> bool {
         let said = self.owner.own.head();
@@ -277,16 +237,8 @@ impl Receiver {
         }
         self.said = said;
         self.pace = Pace::Answer;
-        if !self.prompt.is_proved() {
-            self.spinner.let_go();
-        }
+        self.spinner.wait_for(&self.head_start);
         true
-    }
-
-    /// The answer came; `at_once` = at the first look.
-    #[inline]
-    pub(super) fn answered(&mut self, at_once: bool) {
-        if at_once { self.prompt.hit() } else { self.prompt.missed() }
     }
 
     /// The end of a backlog: its writer is at work on the very line that would be looked at.
@@ -308,7 +260,8 @@ impl Receiver {
         let Some(front) = self.view.inbox.first() else { return false };
         let owner = &*self.owner;
         let (lines, ring, news) = (front.region.lines(), &self.ring, self.news);
-        self.spinner.glance(|| ring.ready(lines) || owner.news() != news, || false)
+        let looks = self.spinner.glance(|| ring.ready(lines) || owner.news() != news, || false);
+        looks.map(|looks| self.head_start.was_short(looks)).is_some()
     }
 
     pub(super) fn pause(&mut self, until: &Until<'_>) {

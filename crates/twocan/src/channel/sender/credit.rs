@@ -9,7 +9,7 @@ use crate::region::{OwnRegion, PeerRegion};
 use crate::ring::{Memory, ONE_LINE, Producer, Slot, reached};
 use crate::session::{Departed, Half, TxView, takes_part};
 use crate::spin::{Pace, Spinner};
-use crate::sync::Ordering;
+use crate::sync::{Ordering, full_fence};
 use crate::sys::futex;
 use crate::until::Gone;
 use crate::{SendError, Until};
@@ -182,6 +182,11 @@ impl Sender {
             self.heard = self.owner.own.header().progress.ack.load(Ordering::Relaxed);
         }
         if self.talks {
+            // The message first: who waits for the answer counts from here, and the lines may be
+            // far away. Without the asymmetric fence `announce` has made one.
+            if self.order.is_lean() {
+                full_fence();
+            }
             self.ring.take_ahead(&self.owner.own, len);
         }
     }
