@@ -1,7 +1,7 @@
 //! Looking again and again for a while before sleeping: waking costs microseconds, not having slept
 //! a fraction.
 
-use crate::sync::{delay, spin_loop};
+use crate::sync::{delay, full_fence, spin_loop};
 use crate::sys::thread;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -55,39 +55,65 @@ const STREAM: u32 = 32;
 pub(crate) struct HeadStart {
     /// In turns of `delay`, times `PARTS`.
     parts: u32,
+    /// Of the last answer.
+    lines: u64,
 }
 
 impl HeadStart {
     const PARTS: u32 = 16;
     const SOONER: u32 = 1;
     const LATER: u32 = 8;
+    const FIRST: u32 = 32;
     /// Some 300 ns: what a question and its answer take on two cores that share no cache.
-    const MOST: u32 = 400 * Self::PARTS;
+    const MOST: u32 = 400;
     /// Looks: an answer that comes later than this takes as long as it takes, and who would answer
     /// at once is not made to wait for that.
     const SOON: u32 = 16;
+    /// Lines of an answer that are looked for at once. A longer one comes as a stream, which the
+    /// processor foresees. Of such nothing is learned: a look takes the first of many lines, which
+    /// the peer fetches back while it writes the others.
+    const FEW: u64 = 5;
 
     pub(crate) fn new() -> HeadStart {
-        HeadStart { parts: 32 * Self::PARTS }
+        HeadStart { parts: Self::FIRST * Self::PARTS, lines: 1 }
     }
 
     /// In turns of `delay`; 0 = the answers are there before they are looked for.
     #[inline(always)]
-    pub(crate) fn turns(&self) -> u32 {
+    fn turns(&self) -> u32 {
         self.parts / Self::PARTS
+    }
+
+    #[inline(always)]
+    fn is_long(&self) -> bool {
+        self.lines > Self::FEW
+    }
+
+    /// Lines of the answer to look for at once: it may be as long as the last.
+    #[inline(always)]
+    pub(crate) fn lines(&self) -> u64 {
+        self.lines.min(Self::FEW)
+    }
+
+    /// The answer has so many lines.
+    #[inline(always)]
+    pub(crate) fn answer_has(&mut self, lines: u64) {
+        self.lines = lines;
     }
 
     /// The answer was there at the first look.
     #[inline(always)]
     pub(crate) fn was_enough(&mut self) {
-        self.parts = self.parts.saturating_sub(Self::SOONER);
+        if !self.is_long() {
+            self.parts = self.parts.saturating_sub(Self::SOONER);
+        }
     }
 
-    /// The answer came so many looks later.
+    /// The answer was there after so many more looks.
     #[inline(always)]
     pub(crate) fn was_short(&mut self, looks: u32) {
-        if looks <= Self::SOON {
-            self.parts = (self.parts + Self::LATER).min(Self::MOST);
+        if !self.is_long() && looks <= Self::SOON {
+            self.parts = (self.parts + Self::LATER).min(Self::MOST * Self::PARTS);
         }
     }
 }
@@ -138,8 +164,15 @@ impl Spinner {
     /// Gives the one who was asked a head start before the first look for the answer.
     #[inline(always)]
     pub(crate) fn wait_for(&self, head_start: &HeadStart) {
+        if !self.looks {
+            return;
+        }
         let turns = head_start.turns();
-        if self.looks && turns != 0 {
+        if head_start.is_long() {
+            // Until the lines that the next question will take are here: about as many.
+            full_fence();
+            delay(HeadStart::FIRST);
+        } else if turns != 0 {
             delay(turns);
         }
     }
@@ -197,4 +230,60 @@ fn one_core() -> bool {
     // Not `available_parallelism`: it counts the cores that this process may use, and two processes
     // that are tied to one core each are the fastest pair there is.
     *ONE.get_or_init(|| thread::cores_of_the_machine() == 1)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// A peer that answers so many turns after each question; how many answers of the last 1000
+    /// were there at the first look.
+    fn after(turns: u32, head_start: &mut HeadStart) -> u32 {
+        let mut at_once = 0;
+        for question in 0..20_000 {
+            match turns.checked_sub(head_start.turns()) {
+                None | Some(0) => {
+                    head_start.was_enough();
+                    at_once += u32::from(question >= 19_000);
+                }
+                Some(more) => head_start.was_short(more / 20),
+            }
+        }
+        at_once
+    }
+
+    #[test]
+    fn a_head_start_comes_to_what_the_peer_takes() {
+        let mut head_start = HeadStart::new();
+        for takes in [100, 20, 300, 5] {
+            let at_once = after(takes, &mut head_start);
+            assert!((850..=950).contains(&at_once), "{takes}: {at_once}");
+            assert!(head_start.turns().abs_diff(takes) <= 1, "{takes}: {head_start:?}");
+        }
+        assert!(after(0, &mut head_start) == 1000 && head_start.turns() == 0);
+    }
+
+    #[test]
+    fn what_takes_long_is_not_waited_for() {
+        let mut head_start = HeadStart::new();
+        assert_eq!(after(10_000, &mut head_start), 0);
+        assert_eq!(head_start.turns(), HeadStart::FIRST, "{head_start:?}");
+        after(300, &mut head_start);
+        after(600, &mut head_start);
+        assert_eq!(head_start.turns(), HeadStart::MOST, "no more than that");
+        head_start.answer_has(HeadStart::FEW + 1);
+        after(0, &mut head_start);
+        assert_eq!(head_start.turns(), HeadStart::MOST, "a long answer says nothing");
+        assert_eq!(head_start.lines(), HeadStart::FEW);
+    }
+
+    #[test]
+    fn who_never_looks_does_not_glance() {
+        assert_eq!(Spinner::new(Spin::Never).glance(|| true, || false), None);
+        assert_eq!(Spinner::new(Spin::Always).glance(|| true, || false), Some(0));
+        let looks = std::cell::Cell::new(0);
+        let third = || looks.replace(looks.get() + 1) == 3;
+        assert_eq!(Spinner::new(Spin::Always).glance(third, || false), Some(3));
+        assert_eq!(Spinner::new(Spin::Always).glance(|| false, || true), None);
+    }
 }

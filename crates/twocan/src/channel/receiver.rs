@@ -62,8 +62,6 @@ pub struct Receiver {
     pace: Pace,
     /// Messages taken since this half waited last.
     run: u32,
-    /// Lines of the last answer: the next may be as long.
-    lines: u64,
     head_start: HeadStart,
     words: Vec<futex::Word>,
     /// Still part of a `Channel`: then both halves go together.
@@ -119,7 +117,6 @@ impl Receiver {
             pace: Pace::Stream,
             run: 0,
             head_start: HeadStart::new(),
-            lines: 1,
             words: Vec::new(),
             attached: true,
         }

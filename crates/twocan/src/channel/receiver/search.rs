@@ -2,7 +2,6 @@
 //! instead.
 
 use super::super::delivery::Found;
-use super::settle::FEW;
 use super::{Assembly, Held, Receiver};
 use crate::error::Violation;
 use crate::layout::{FIRST_HEAD, Kind, max_payload};
@@ -68,7 +67,7 @@ impl Receiver {
                 return None;
             }
             self.spinner.wait_for(&self.head_start);
-            let (ring, count) = (&self.ring, self.lines.min(FEW));
+            let (ring, count) = (&self.ring, self.head_start.lines());
             let ready = || {
                 lines.expect_read(ring.position(), count);
                 ring.ready(lines)
@@ -89,7 +88,7 @@ impl Receiver {
         let taken = take(region, lines, &record);
         if asked {
             self.said = said;
-            self.lines = record.lines();
+            self.head_start.answer_has(record.lines());
         }
         self.settle_record(&record);
         Some(taken)
@@ -106,8 +105,11 @@ impl Receiver {
         let mut limit = None;
         loop {
             if let Some(record) = self.at_hand() {
-                if answer && given.is_some() {
-                    self.head_start.was_enough();
+                if answer {
+                    if given.is_some() {
+                        self.head_start.was_enough();
+                    }
+                    self.head_start.answer_has(record.lines());
                 }
                 return Ok(Found::Record(record));
             }

@@ -16,10 +16,6 @@ use std::sync::Arc;
 /// So many messages in a row without a wait are a stream.
 const BACKLOG: u32 = 8;
 
-/// Lines of an answer that are looked for at once. A longer one comes as a stream, which the
-/// processor foresees.
-pub(super) const FEW: u64 = 5;
-
 impl Receiver {
     #[inline]
     pub(in crate::channel) fn seq(&self, found: &Found) -> Seq {
