@@ -43,6 +43,11 @@ const RARE: u32 = 512;
 /// So many messages between two waits are a stream.
 const STREAM: u32 = 32;
 
+/// Of the first looks for an answer so many follow each other closely, after so many turns of
+/// `delay`.
+const NEAR: u32 = 16;
+const BRIEF: u32 = 4;
+
 /// How long a peer is left alone with a question before the first look for its answer. A look takes
 /// the line in which the answer will come away from the peer, who then fetches it back before it
 /// can write; a look that is late by as much as it was early costs far less. So this learns to look
@@ -68,7 +73,7 @@ impl HeadStart {
     const MOST: u32 = 400;
     /// Looks: an answer that comes later than this takes as long as it takes, and who would answer
     /// at once is not made to wait for that.
-    const SOON: u32 = 16;
+    const SOON: u32 = 32;
     /// Lines of an answer that are looked for at once. A longer one comes as a stream, which the
     /// processor foresees. Of such nothing is learned: a look takes the first of many lines, which
     /// the peer fetches back while it writes the others.
@@ -188,7 +193,8 @@ impl Spinner {
             if other() {
                 return None;
             }
-            spin_loop();
+            // A pause is long beside an answer that is nearly there.
+            if looks < NEAR { delay(BRIEF) } else { spin_loop() }
         }
         None
     }
@@ -246,7 +252,7 @@ mod tests {
                     head_start.was_enough();
                     at_once += u32::from(question >= 19_000);
                 }
-                Some(more) => head_start.was_short(more / 20),
+                Some(more) => head_start.was_short(more / 12),
             }
         }
         at_once
