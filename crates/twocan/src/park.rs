@@ -73,7 +73,7 @@ const ENOUGH: u32 = 256;
 
 /// How a half that publishes much keeps the order of its publishing and its look at the arm.
 ///
-/// *Lean*: both processes take part in the asymmetric fence. Then the half makes no fence at all;
+/// *Lean*: both processes take part in the asymmetric fence. Then the half needs no fence at all;
 /// the sleeper calls for one on all processors, after its arm and before its second look. That is
 /// sound for every sleeper that reads both flags after its arm: a half knew of both before it left
 /// out its first fence.

@@ -443,9 +443,9 @@ pub(crate) fn unrelated(value: u64) -> u64 {
     value
 }
 
-/// Lets some time pass: `turns` times three cycles, about a nanosecond. It begins when everything
-/// before it was executed, and nothing behind it is begun before it ends, not even ahead of its
-/// turn.
+/// Lets some time pass: for each of `turns` three to five cycles, about a nanosecond. It begins when
+/// everything before it was executed, and nothing behind it is begun before it ends, not even ahead
+/// of its turn.
 #[inline]
 pub(crate) fn delay(turns: u32) {
     #[cfg(target_arch = "x86_64")]
@@ -455,7 +455,7 @@ pub(crate) fn delay(turns: u32) {
         std::arch::asm!(
             "lfence",
             "2:",
-            "imul {x}, {x}", // three cycles on all processors there are, each after the other
+            "imul {x}, {x}", // each waits for the one before
             "dec {turns}",
             "jnz 2b",
             "lfence",
@@ -465,7 +465,7 @@ pub(crate) fn delay(turns: u32) {
         );
     }
     #[cfg(not(target_arch = "x86_64"))]
-    for _ in 0..turns / 16 {
+    for _ in 0..turns.div_ceil(16) {
         std::hint::spin_loop();
     }
 }

@@ -54,8 +54,11 @@ const BRIEF: u32 = 4;
 /// when the answer is just there: a little sooner after each that was, and later by more after one
 /// that was not.
 ///
-/// Two ends that learn together share what is to spare: with much larger steps back than these, one
-/// that goes back makes the other too early in its turn, and both drift apart.
+/// One look of nine is too early. Where a peer is quick at one time and slow at another, so many
+/// answers are waited for as if they were slow ones, by `MOST` at most.
+///
+/// Two ends that learn together share what is to spare: with steps of 12 for one, a wait that grows
+/// makes the other end too early in its turn, and both drift away.
 #[derive(Debug)]
 pub(crate) struct HeadStart {
     /// In turns of `delay`, times `PARTS`.
@@ -69,14 +72,14 @@ impl HeadStart {
     const SOONER: u32 = 1;
     const LATER: u32 = 8;
     const FIRST: u32 = 32;
-    /// Some 300 ns: what a question and its answer take on two cores that share no cache.
+    /// Some 300 ns (at 4 GHz): what a question and its answer take on two cores that share no cache.
     const MOST: u32 = 400;
     /// Looks: an answer that comes later than this takes as long as it takes, and who would answer
     /// at once is not made to wait for that.
     const SOON: u32 = 32;
     /// Lines of an answer that are looked for at once. A longer one comes as a stream, which the
-    /// processor foresees. Of such nothing is learned: a look takes the first of many lines, which
-    /// the peer fetches back while it writes the others.
+    /// processor foresees. After such a one nothing is learned: a look takes the first of many
+    /// lines, which the peer fetches back while it writes the others.
     const FEW: u64 = 5;
 
     pub(crate) fn new() -> HeadStart {
@@ -100,26 +103,17 @@ impl HeadStart {
         self.lines.min(Self::FEW)
     }
 
-    /// The answer has so many lines.
+    /// An answer of so many lines came: at the first look (`None`), or after so many more.
     #[inline(always)]
-    pub(crate) fn answer_has(&mut self, lines: u64) {
-        self.lines = lines;
-    }
-
-    /// The answer was there at the first look.
-    #[inline(always)]
-    pub(crate) fn was_enough(&mut self) {
+    pub(crate) fn learn(&mut self, late: Option<u32>, lines: u64) {
         if !self.is_long() {
-            self.parts = self.parts.saturating_sub(Self::SOONER);
+            self.parts = match late {
+                None => self.parts.saturating_sub(Self::SOONER),
+                Some(looks) if looks > Self::SOON => self.parts,
+                Some(_) => (self.parts + Self::LATER).min(Self::MOST * Self::PARTS),
+            };
         }
-    }
-
-    /// The answer was there after so many more looks.
-    #[inline(always)]
-    pub(crate) fn was_short(&mut self, looks: u32) {
-        if !self.is_long() && looks <= Self::SOON {
-            self.parts = (self.parts + Self::LATER).min(Self::MOST * Self::PARTS);
-        }
+        self.lines = lines;
     }
 }
 
@@ -249,10 +243,10 @@ mod tests {
         for question in 0..20_000 {
             match turns.checked_sub(head_start.turns()) {
                 None | Some(0) => {
-                    head_start.was_enough();
+                    head_start.learn(None, 1);
                     at_once += u32::from(question >= 19_000);
                 }
-                Some(more) => head_start.was_short(more / 12),
+                Some(more) => head_start.learn(Some(more / 12), 1),
             }
         }
         at_once
@@ -277,8 +271,8 @@ mod tests {
         after(300, &mut head_start);
         after(600, &mut head_start);
         assert_eq!(head_start.turns(), HeadStart::MOST, "no more than that");
-        head_start.answer_has(HeadStart::FEW + 1);
-        after(0, &mut head_start);
+        head_start.learn(Some(HeadStart::SOON + 1), HeadStart::FEW + 1);
+        (0..1000).for_each(|_| head_start.learn(None, HeadStart::FEW + 1));
         assert_eq!(head_start.turns(), HeadStart::MOST, "a long answer says nothing");
         assert_eq!(head_start.lines(), HeadStart::FEW);
     }
@@ -288,8 +282,8 @@ mod tests {
         assert_eq!(Spinner::new(Spin::Never).glance(|| true, || false), None);
         assert_eq!(Spinner::new(Spin::Always).glance(|| true, || false), Some(0));
         let looks = std::cell::Cell::new(0);
-        let third = || looks.replace(looks.get() + 1) == 3;
-        assert_eq!(Spinner::new(Spin::Always).glance(third, || false), Some(3));
+        let fourth = || looks.replace(looks.get() + 1) == 3;
+        assert_eq!(Spinner::new(Spin::Always).glance(fourth, || false), Some(3));
         assert_eq!(Spinner::new(Spin::Always).glance(|| false, || true), None);
     }
 }

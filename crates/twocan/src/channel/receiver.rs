@@ -58,11 +58,13 @@ pub struct Receiver {
     /// How far this end had sent when this half waited last: if no further by now, what comes is no
     /// answer.
     said: u64,
+    /// How far it had sent when this half gave the peer a head start last.
+    started: u64,
     /// What this wait is for.
     pace: Pace,
     /// Messages taken since this half waited last.
     run: u32,
-    head_start: HeadStart,
+    pub(super) head_start: HeadStart,
     words: Vec<futex::Word>,
     /// Still part of a `Channel`: then both halves go together.
     attached: bool,
@@ -114,6 +116,7 @@ impl Receiver {
             departed: None,
             spinner: Spinner::new(spin),
             said: 0,
+            started: 0,
             pace: Pace::Stream,
             run: 0,
             head_start: HeadStart::new(),

@@ -48,3 +48,26 @@ fn an_honest_end_is_welcome_after_one_that_boasted_of_its_age() {
     let c = Channel::open(&name).unwrap();
     c.wait_peer(SOON).unwrap();
 }
+
+#[test]
+fn what_does_not_go_the_short_way_teaches_nothing_about_when_to_look() {
+    let (mut a, mut b) = Channel::pair().unwrap();
+    let mut trip = |discards: bool| {
+        a.send("?").unwrap();
+        b.recv().unwrap();
+        if discards {
+            b.send("nothing").unwrap();
+            b.sender().discard_unacknowledged();
+        }
+        b.send("!").unwrap();
+        assert_eq!(&*a.recv().unwrap(), b"!");
+        format!("{:?}", a.rx.head_start)
+    };
+    let begin = trip(false);
+    let later = (0..100).map(|_| trip(false)).last().unwrap();
+    assert_ne!(begin, later, "they were there at once");
+    // What was discarded once leaves its word behind.
+    trip(true);
+    let before = trip(false);
+    (0..100).for_each(|_| assert_eq!(trip(false), before, "behind a discard"));
+}

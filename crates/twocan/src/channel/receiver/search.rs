@@ -57,27 +57,29 @@ impl Receiver {
         }
         let said = owner.own.head();
         let asked = said != self.said;
+        let (mut fresh, mut late) = (false, None);
         if !asked {
             if !self.ring.ready(lines) {
                 return None;
             }
         } else {
-            // As in `find`, which begins again if it is called after all.
+            // As in `find`, which goes on if it is called after all.
             if !patient {
                 return None;
             }
-            self.spinner.wait_for(&self.head_start);
+            fresh = self.started != said;
+            if fresh {
+                self.started = said;
+                self.spinner.wait_for(&self.head_start);
+            }
             let (ring, count) = (&self.ring, self.head_start.lines());
             let ready = || {
                 lines.expect_read(ring.position(), count);
                 ring.ready(lines)
             };
-            if ready() {
-                self.head_start.was_enough();
-            } else {
+            if !ready() {
                 let news = self.news;
-                let looks = self.spinner.glance(ready, || owner.news() != news)?;
-                self.head_start.was_short(looks);
+                late = Some(self.spinner.glance(ready, || owner.news() != news)?);
             }
         }
         let record = self.ring.plain(lines, self.longest)?;
@@ -88,7 +90,9 @@ impl Receiver {
         let taken = take(region, lines, &record);
         if asked {
             self.said = said;
-            self.head_start.answer_has(record.lines());
+        }
+        if fresh {
+            self.head_start.learn(late, record.lines());
         }
         self.settle_record(&record);
         Some(taken)
@@ -101,25 +105,25 @@ impl Receiver {
     pub(super) fn find<'c>(&mut self, until: impl Into<Until<'c>>) -> Result<Found, RecvError> {
         self.enter()?;
         let answer = self.await_answer();
+        let (mut learns, mut late) = (answer == Some(true), None);
         let mut given = Some(until);
         let mut limit = None;
         loop {
             if let Some(record) = self.at_hand() {
-                if answer {
-                    if given.is_some() {
-                        self.head_start.was_enough();
-                    }
-                    self.head_start.answer_has(record.lines());
+                if learns {
+                    self.head_start.learn(late, record.lines());
                 }
                 return Ok(Found::Record(record));
             }
             if let Some(until) = given.take() {
                 let until = limit.insert(until.into());
                 let gone = until.gone().is_some();
-                if !gone && if answer { self.glance() } else { self.stand_back() } {
+                late = if !gone && answer.is_some() { self.glance() } else { None };
+                if late.is_some() || !gone && answer.is_none() && self.stand_back() {
                     continue;
                 }
             }
+            learns = false;
             // What is come by otherwise is handed over in memory, and only then.
             let mut other = None;
             if self.found_otherwise(limit.as_ref().unwrap_or(&Until::FOREVER), &mut other) {
@@ -128,7 +132,7 @@ impl Receiver {
         }
     }
 
-    /// The next message if it is there now. Lets no question go and learns nothing of waiting.
+    /// The next message if it is there now. Gives no head start and learns nothing of waiting.
     pub(super) fn find_now(&mut self) -> Result<Found, RecvError> {
         self.enter()?;
         let mut other = None;

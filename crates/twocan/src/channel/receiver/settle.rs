@@ -223,18 +223,21 @@ impl Receiver {
     }
 
     /// Is an answer to be expected, to something this end has sent since it received last? Then it
-    /// gives the peer a head start before the first look.
+    /// gives the peer a head start before the first look; `Some(false)` = it had one before.
     #[inline]
-    pub(super) fn await_answer(&mut self) -> bool {
+    pub(super) fn await_answer(&mut self) -> Option<bool> {
         let said = self.owner.own.head();
         if said == self.said || self.view.live.is_none() || self.held.is_some() {
             self.pace = Pace::Stream;
-            return false;
+            return None;
         }
-        self.said = said;
+        let fresh = self.started != said;
+        (self.said, self.started) = (said, said);
         self.pace = Pace::Answer;
-        self.spinner.wait_for(&self.head_start);
-        true
+        if fresh {
+            self.spinner.wait_for(&self.head_start);
+        }
+        Some(fresh)
     }
 
     /// The end of a backlog: its writer is at work on the very line that would be looked at.
@@ -249,15 +252,14 @@ impl Receiver {
         self.spinner.pause_once()
     }
 
-    /// The first looks for an answer, before anything else there is to know: true = something is
-    /// there.
+    /// The first looks for an answer, before anything else there is to know: after so many,
+    /// something is there.
     #[inline]
-    pub(super) fn glance(&mut self) -> bool {
-        let Some(front) = self.view.inbox.first() else { return false };
+    pub(super) fn glance(&self) -> Option<u32> {
+        let front = self.view.inbox.first()?;
         let owner = &*self.owner;
         let (lines, ring, news) = (front.region.lines(), &self.ring, self.news);
-        let looks = self.spinner.glance(|| ring.ready(lines) || owner.news() != news, || false);
-        looks.map(|looks| self.head_start.was_short(looks)).is_some()
+        self.spinner.glance(|| ring.ready(lines) || owner.news() != news, || false)
     }
 
     pub(super) fn pause(&mut self, until: &Until<'_>) {

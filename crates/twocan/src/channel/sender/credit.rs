@@ -183,8 +183,9 @@ impl Sender {
         }
         if self.talks {
             // The message first: who waits for the answer counts from here, and the lines may be
-            // far away. Without the asymmetric fence `announce` has made one.
-            if self.order.is_lean() {
+            // far away. Without the asymmetric fence `announce` has made one. A half that was split
+            // off may be one of two streams, and nobody waits.
+            if self.attached && self.order.is_lean() {
                 full_fence();
             }
             self.ring.take_ahead(&self.owner.own, len);
