@@ -443,9 +443,9 @@ pub(crate) fn unrelated(value: u64) -> u64 {
     value
 }
 
-/// Lets some time pass: for each of `turns` three to five cycles, about a nanosecond. It begins when
-/// everything before it was executed, and nothing behind it is begun before it ends, not even ahead
-/// of its turn.
+/// Lets some time pass: for each of `turns` three to five cycles, about a nanosecond. It begins
+/// when everything before it was executed, and nothing behind it is begun before it ends, not even
+/// ahead of its turn.
 #[inline]
 pub(crate) fn delay(turns: u32) {
     #[cfg(target_arch = "x86_64")]

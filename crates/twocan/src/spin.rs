@@ -72,7 +72,8 @@ impl HeadStart {
     const SOONER: u32 = 1;
     const LATER: u32 = 8;
     const FIRST: u32 = 32;
-    /// Some 300 ns (at 4 GHz): what a question and its answer take on two cores that share no cache.
+    /// Some 300 ns (at 4 GHz): what a question and its answer take on two cores that share no
+    /// cache.
     const MOST: u32 = 400;
     /// Looks: an answer that comes later than this takes as long as it takes, and who would answer
     /// at once is not made to wait for that.
