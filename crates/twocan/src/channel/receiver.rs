@@ -64,6 +64,7 @@ pub struct Receiver {
     pace: Pace,
     /// Messages taken since this half waited last.
     run: u32,
+    /// How long the next answer is waited for before the first look.
     pub(super) head_start: HeadStart,
     words: Vec<futex::Word>,
     /// Still part of a `Channel`: then both halves go together.
