@@ -35,7 +35,14 @@ pub(crate) struct Producer {
     bound: u64,
     /// From the head to the line here no line is known to begin with payload; before the head: ask.
     blank: u64,
+    /// The lines before this were taken, if somebody streams.
+    taken: u64,
+    /// Nobody answers, as far as is known.
+    streams: bool,
 }
+
+/// Lines that a stream takes together at least.
+const GROUP: u64 = if cfg!(loom) { 2 } else { 32 };
 
 /// Lines of the next record that are taken ahead at most: a page and its head. On two cores that
 /// share a cache this takes a round trip of 64 bytes from 213 to 135 ns, one of 4 KiB from 1.5 to
@@ -45,7 +52,15 @@ const AHEAD: u64 = 72;
 impl Producer {
     pub(crate) fn new(start: u64, capacity: usize) -> Producer {
         let capacity = capacity as u64;
-        let mut ring = Producer { head: start, acked: start, capacity, bound: start, blank: start };
+        let mut ring = Producer {
+            head: start,
+            acked: start,
+            capacity,
+            bound: start,
+            blank: start,
+            taken: start,
+            streams: true,
+        };
         ring.set_bound();
         ring
     }
@@ -176,13 +191,48 @@ impl Producer {
     #[inline(always)]
     pub(crate) fn publish<M: MemoryMut>(&mut self, memory: &M, kind: Kind, len: usize) {
         let next = self.head.wrapping_add(record_size(len) as u64);
-        if !self.is_blank(next) {
-            if memory.begins(next) && !cfg!(twocan_mutant = "no-zero-ahead") {
-                memory.lines().stamp(next).store(0, Ordering::Relaxed);
-            }
-            self.blank = memory.blank_until(next);
+        if self.is_blank(next) {
+            return self.publish_before(memory, kind, len, next);
         }
+        if memory.begins(next) && !cfg!(twocan_mutant = "no-zero-ahead") {
+            memory.lines().stamp(next).store(0, Ordering::Relaxed);
+        }
+        self.blank = memory.blank_until(next);
         self.publish_before(memory, kind, len, next);
+        if self.streams {
+            self.take_group(memory, record_size(len) as u64);
+        }
+    }
+
+    /// Does nobody answer what is sent? Then the lines of the next records are taken in groups.
+    pub(crate) fn streams(&mut self, so: bool) {
+        self.streams = so;
+    }
+
+    /// In a stream, behind a message: stores to the lines that come next, all at once.
+    fn take_group<M: MemoryMut>(&mut self, memory: &M, size: u64) {
+        let line = LINE as u64;
+        if !reached(self.taken, self.head.wrapping_add(size)) {
+            let room = self.bound.wrapping_sub(self.head) / line;
+            let count = (size / line).clamp(GROUP, AHEAD).min(room);
+            self.store_to(memory, count);
+            self.taken = self.head.wrapping_add(count * line);
+        }
+        // So that this is asked again behind the last of them.
+        let last = self.taken.wrapping_sub(line);
+        if reached(self.blank, last) {
+            self.blank = last;
+        }
+    }
+
+    /// Stores a 0 to so many lines behind the head.
+    #[inline(always)]
+    fn store_to<M: MemoryMut>(&self, memory: &M, count: u64) {
+        let lines = memory.lines();
+        for line in 0..count {
+            let position = self.head.wrapping_add(line * LINE as u64);
+            lines.stamp(position).store(0, Ordering::Relaxed);
+        }
     }
 
     /// Is the line at `next`, behind the record at `head`, known not to begin with payload?
@@ -232,14 +282,10 @@ impl Producer {
         if room <= size && !cfg!(twocan_mutant = "takes-what-is-unread") {
             return;
         }
-        let lines = memory.lines();
-        for line in 0..(size / LINE as u64).min(AHEAD) {
-            let position = self.head.wrapping_add(line * LINE as u64);
-            lines.stamp(position).store(0, Ordering::Relaxed);
-        }
+        self.store_to(memory, (size / LINE as u64).min(AHEAD));
         let next = self.head.wrapping_add(size);
         if memory.begins(next) && !cfg!(twocan_mutant = "no-zero-ahead") {
-            lines.stamp(next).store(0, Ordering::Relaxed);
+            memory.lines().stamp(next).store(0, Ordering::Relaxed);
         }
         // Of the lines between it is not known whether a record may begin there.
         let one_line = size == LINE as u64 || cfg!(twocan_mutant = "ahead-unmarked");

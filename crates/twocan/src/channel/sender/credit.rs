@@ -180,6 +180,7 @@ impl Sender {
         if self.attached || is_time_to_look(self.ring.head()) {
             self.talks = self.has_heard();
             self.heard = self.owner.own.header().progress.ack.load(Ordering::Relaxed);
+            self.ring.streams(!self.talks);
         }
         if self.talks {
             // The message first: who waits for the answer counts from here, and the lines may be
