@@ -27,6 +27,10 @@ pub use crate::spin::Spin;
 use crate::{CloseError, Error, PeerInfo, RecvError, Result, SendError, Until};
 use std::time::Duration;
 
+/// In the place of a position, on the ways on which each store counts: no record begins here, and
+/// none of one line is so long.
+const NOWHERE: u64 = u64::MAX;
+
 /// One end of a channel between two processes (or two ends in one process).
 ///
 /// Messages are bytes, whole and in order. What [`send`](Channel::send) accepted belongs to the

@@ -1,13 +1,15 @@
-//! The receiving half: what an application calls. How a message is found is in `search`, how it is
-//! handed out, acknowledged and waited for in `settle`.
+//! The receiving half: what an application calls. How a message is found is in `short` and
+//! `search`, how it is handed out, acknowledged and waited for in `settle`.
 
 mod search;
 mod settle;
+mod short;
 
 use search::{Event, departed};
 
 use super::delivery::{Delivery, Found};
-use super::{ByteReader, Incoming, Message, PeerChange, Seq, Spin};
+use super::{ByteReader, Incoming, Message, NOWHERE, PeerChange, Seq, Spin};
+use crate::layout::LINE;
 use crate::park::{Order, Woken};
 use crate::region::{PeerRegion, Ring};
 use crate::ring::{Consumer, Memory, ONE_LINE, Record};
@@ -136,7 +138,15 @@ impl Receiver {
     /// See [`RecvError`]. A departed peer is reported once, after its last message.
     #[inline]
     pub fn recv(&mut self) -> Result<Message, RecvError> {
-        match self.quick(true, |_, _, record| *record) {
+        match self.line_here() {
+            NOWHERE => self.recv_record(),
+            found => Ok(self.line_message(found)),
+        }
+    }
+
+    #[inline(never)]
+    fn recv_record(&mut self) -> Result<Message, RecvError> {
+        match self.record(true, |_, _, record| *record) {
             Some(record) => Ok(self.message(&record)),
             None => self.recv_slowly(Until::FOREVER),
         }
@@ -165,10 +175,25 @@ impl Receiver {
     /// `TimedOut`, `Cancelled` (`Empty` if `until` is now), and those of [`recv`](Receiver::recv).
     #[inline]
     pub fn recv_until<'c>(&mut self, until: impl Into<Until<'c>>) -> Result<Message, RecvError> {
-        match self.quick(false, |_, _, record| *record) {
-            Some(record) => Ok(self.message(&record)),
-            None => self.recv_slowly(until),
+        match self.line_here() {
+            NOWHERE => match self.record(false, |_, _, record| *record) {
+                Some(record) => Ok(self.message(&record)),
+                None => self.recv_slowly(until),
+            },
+            found => Ok(self.line_message(found)),
         }
+    }
+
+    /// What `line_here` found, as a message.
+    #[inline(always)]
+    fn line_message(&self, found: u64) -> Message {
+        let (position, len) = (found & !(LINE as u64 - 1), found as usize % LINE);
+        let region = self.view.inbox.first().map_or(0, |front| front.region.shape().id);
+        Message::fill(len, Seq { region, position }, |to| {
+            if let Some(front) = self.front() {
+                front.region.lines().copy_out(position, to);
+            }
+        })
     }
 
     /// A record as a message of its own, made where the caller wants it: a message that is moved
@@ -196,9 +221,9 @@ impl Receiver {
     /// As [`recv`](Receiver::recv).
     #[inline]
     pub fn recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<Seq, RecvError> {
-        match self.quick(true, |region, lines, record| pour_record(region, lines, record, buffer)) {
-            Some(seq) => Ok(seq),
-            None => self.recv_into_slowly(buffer, Until::FOREVER),
+        match self.quick_into(buffer) {
+            NOWHERE => self.recv_into_slowly(buffer, Until::FOREVER),
+            position => Ok(self.seq_at(position)),
         }
     }
 
@@ -221,9 +246,12 @@ impl Receiver {
         buffer: &mut Vec<u8>,
         until: impl Into<Until<'c>>,
     ) -> Result<Seq, RecvError> {
-        match self.quick(false, |region, lines, record| pour_record(region, lines, record, buffer))
-        {
-            Some(seq) => Ok(seq),
+        let poured = self.record(false, |region, lines, record| {
+            pour_record(region, lines, record, buffer);
+            record.position
+        });
+        match poured {
+            Some(position) => Ok(self.seq_at(position)),
             None => self.recv_into_slowly(buffer, until),
         }
     }
@@ -361,14 +389,13 @@ fn copy_record(region: &PeerRegion, lines: Ring<'_>, record: &Record, to: &mut [
 
 /// A record into a buffer that is used again.
 #[inline(always)]
-fn pour_record(region: &PeerRegion, lines: Ring<'_>, record: &Record, buffer: &mut Vec<u8>) -> Seq {
+fn pour_record(region: &PeerRegion, lines: Ring<'_>, record: &Record, buffer: &mut Vec<u8>) {
     // Messages are often short, and as long as the one before: then nothing is called.
     if buffer.len() == record.len && SHORT.contains(&record.len) {
         copy_record(region, lines, record, buffer);
     } else {
         pour_any(region, record.payload_at, record.len, buffer);
     }
-    Seq { region: region.shape().id, position: record.position }
 }
 
 #[inline(never)]

@@ -1,7 +1,7 @@
 //! The reading side of a ring. Everything it reads was written by somebody who may be hostile: each
 //! word is read once, checked, and then used.
 
-use super::{Lines, Memory};
+use super::{Lines, Memory, ONE_LINE};
 use crate::error::Violation;
 use crate::layout::{Kind, LINE, RECORD_HEAD, head_word, max_payload, record_size, stamp};
 use crate::sync::{Ordering, unrelated};
@@ -68,6 +68,13 @@ impl Consumer {
         self.position = record.next;
     }
 
+    /// The same, behind a record of one line, which stands at `position`; where the next begins.
+    #[inline(always)]
+    pub(crate) fn advance_line(&mut self, position: u64) -> u64 {
+        self.position = position.wrapping_add(LINE as u64);
+        self.position
+    }
+
     /// Has something been published here? One load.
     #[inline(always)]
     pub(crate) fn ready<'a>(&self, lines: impl Lines<'a>) -> bool {
@@ -79,6 +86,20 @@ impl Consumer {
     #[inline(always)]
     fn head<'a>(&self, lines: impl Lines<'a>) -> u64 {
         lines.head(self.position).load(Ordering::Relaxed)
+    }
+
+    /// The length of the record here, which is `ready`, if it is a whole message of one line, of at
+    /// most `longest` bytes. Where the next one begins need not be computed from it.
+    #[inline(always)]
+    pub(crate) fn line<'a>(&self, lines: impl Lines<'a>, longest: u32) -> Option<usize> {
+        // As in `plain`. A line lies inside the ring wherever it begins.
+        let len = self.head(lines).wrapping_sub(head_word(Kind::Data, 0));
+        let fits = len <= ONE_LINE as u64 && len <= u64::from(longest);
+        if !fits && !cfg!(twocan_mutant = "no-bounds-check") {
+            return None;
+        }
+        let len = if cfg!(twocan_mutant = "double-fetch") { self.head(lines) } else { len };
+        Some(len as u32 as usize)
     }
 
     /// The record here, which is `ready`, if it is a whole message of at most `longest` bytes (no

@@ -201,6 +201,12 @@ impl End {
         park::is_awake(&peer.header().arm_rx)
     }
 
+    /// Is the peer's sender awake? To be asked as `wake_sender` is.
+    #[inline(always)]
+    pub(crate) fn sender_is_awake(&self, peer: &PeerRegion) -> bool {
+        park::is_awake(&peer.header().arm_tx)
+    }
+
     /// Wakes the peer's sender if it sleeps (true: it did). The caller has acknowledged and made
     /// the full fence.
     #[inline(always)]

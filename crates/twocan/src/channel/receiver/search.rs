@@ -1,11 +1,10 @@
-//! Finding the next message: the short way of one that is there, and everything else that may come
-//! instead.
+//! Finding the next message, and everything else that may come instead.
 
 use super::super::delivery::Found;
 use super::{Assembly, Held, Receiver};
 use crate::error::Violation;
 use crate::layout::{FIRST_HEAD, Kind, max_payload};
-use crate::region::{PeerRegion, Ring};
+use crate::region::PeerRegion;
 use crate::ring::{Consumer, Memory, Peek, Record, reached};
 use crate::session::{Departed, Front, takes_part};
 use crate::sync::Ordering;
@@ -21,83 +20,6 @@ pub(super) enum Event {
 }
 
 impl Receiver {
-    /// The short way: a plain message is there, or comes at once as an answer, and nothing else is
-    /// to be said or done than to acknowledge the one before. It is settled: nothing of it may be
-    /// overwritten before the next call. `None` = see what there is, with `find`. Waits for an
-    /// answer for some microseconds if it is `patient`. What `take` makes of the record is the
-    /// result: it is told the region, which is at hand here.
-    #[inline(always)]
-    pub(super) fn quick<T>(
-        &mut self,
-        patient: bool,
-        take: impl FnOnce(&PeerRegion, Ring<'_>, &Record) -> T,
-    ) -> Option<T> {
-        let owner = &*self.owner;
-        if !self.short || owner.is_forked() || owner.news() != self.news {
-            return None;
-        }
-        let front = self.view.inbox.first()?;
-        let region = &*front.region;
-        let lines = region.lines();
-        let due = std::mem::take(self.due.position.get_mut());
-        if due != 0 {
-            // As in `acknowledge`; `short` says that the region in front is the live one's.
-            let position = due & !1;
-            // SYNC read-position: pairs with the watcher, which hands it to a newcomer.
-            front.read.store(position, Ordering::Release);
-            owner.own.header().progress.acknowledge(self.generation, position);
-            let slim = self.order.published();
-            if slim || owner.news() != self.news {
-                self.acknowledged(slim);
-                return None;
-            }
-            if owner.wake_sender(region, &mut self.woken) {
-                self.order.woke();
-            }
-        }
-        let said = owner.own.head();
-        let asked = said != self.said;
-        let (mut fresh, mut late) = (false, None);
-        if !asked {
-            if !self.ring.ready(lines) {
-                return None;
-            }
-        } else {
-            // As in `find`, which goes on if it is called after all.
-            if !patient {
-                return None;
-            }
-            fresh = self.started != said;
-            if fresh {
-                self.started = said;
-                self.spinner.wait_for(&self.head_start);
-            }
-            let (ring, count) = (&self.ring, self.head_start.lines());
-            let ready = || {
-                lines.expect_read(ring.position(), count);
-                ring.ready(lines)
-            };
-            if !ready() {
-                let news = self.news;
-                late = Some(self.spinner.glance(ready, || owner.news() != news)?);
-            }
-        }
-        let record = self.ring.plain(lines, self.longest)?;
-        // SYNC discard
-        if region.header().discard.load(Ordering::Acquire) != 0 {
-            return None;
-        }
-        let taken = take(region, lines, &record);
-        if asked {
-            self.said = said;
-        }
-        if fresh {
-            self.head_start.learn(late, record.lines());
-        }
-        self.settle_record(&record);
-        Some(taken)
-    }
-
     /// The next message. The way of a plain message that is there, or that comes while we look, is
     /// short; everything else is `search`. A duration is added to the clock only if there is
     /// nothing yet.

@@ -19,12 +19,16 @@ const BACKLOG: u32 = 8;
 impl Receiver {
     #[inline]
     pub(in crate::channel) fn seq(&self, found: &Found) -> Seq {
-        let region = self.view.inbox.first().map_or(0, |f| f.region.shape().id);
-        let position = match (found, &self.held) {
+        self.seq_at(match (found, &self.held) {
             (Found::Record(record), _) => record.position,
             (Found::Long, held) => held.as_ref().map_or(0, |h| h.number & !1),
-        };
-        Seq { region, position }
+        })
+    }
+
+    /// The number of a message of the region in front.
+    #[inline(always)]
+    pub(super) fn seq_at(&self, position: u64) -> Seq {
+        Seq { region: self.view.inbox.first().map_or(0, |f| f.region.shape().id), position }
     }
 
     pub(in crate::channel) fn len(&self, found: &Found) -> usize {
@@ -80,8 +84,20 @@ impl Receiver {
     #[inline(always)]
     pub(super) fn settle_record(&mut self, record: &Record) {
         self.ring.advance(record);
+        self.settled(record.next);
+    }
+
+    /// The same, of a message of one line at `position`.
+    #[inline(always)]
+    pub(super) fn settle_line(&mut self, position: u64) {
+        let next = self.ring.advance_line(position);
+        self.settled(next);
+    }
+
+    #[inline(always)]
+    fn settled(&mut self, next: u64) {
         self.run = self.run.wrapping_add(1);
-        *self.due.position.get_mut() = record.next | 1;
+        *self.due.position.get_mut() = next | 1;
         if cfg!(twocan_mutant = "ack-in-recv") {
             self.ack();
         }

@@ -1,6 +1,6 @@
 //! Publishing, credit, and what ends a wait of the sending half.
 
-use super::super::{Direction, Seq};
+use super::super::{Direction, NOWHERE, Seq};
 use super::Sender;
 use crate::error::Violation;
 use crate::layout::{Kind, LINE, record_size};
@@ -14,9 +14,6 @@ use crate::sys::futex;
 use crate::until::Gone;
 use crate::{SendError, Until};
 use std::sync::Arc;
-
-/// No record begins at an odd position.
-const NOWHERE: u64 = 1;
 
 /// Lines between two looks at what a receiver elsewhere has acknowledged.
 const SELDOM: u64 = 32;

@@ -1,0 +1,226 @@
+//! The short way of a message: it is there, or comes at once as an answer, and nothing else is to
+//! be said or done than to acknowledge the one before. Everything else goes by `search`.
+
+use super::super::NOWHERE;
+use super::{Receiver, SHORT, pour_record};
+use crate::park::Order;
+use crate::region::{PeerRegion, Ring};
+
+use crate::ring::{Memory, ONE_LINE, Record};
+use crate::session::{End, Front};
+use crate::sync::Ordering;
+
+/// What is not for the shortest way.
+enum Other {
+    Record,
+    /// The store was made, and its fence; what comes behind them is for `acknowledged`.
+    Acknowledged {
+        slim: bool,
+    },
+}
+
+/// What is made of a message of one line.
+trait Take {
+    type Made;
+    /// One of so many bytes?
+    fn fits(&self, len: usize) -> bool;
+    fn take(self, lines: Ring<'_>, position: u64, len: usize) -> Self::Made;
+}
+
+/// Its position and, in the lowest bits, its length.
+struct Place;
+
+impl Take for Place {
+    type Made = u64;
+    #[inline(always)]
+    fn fits(&self, _len: usize) -> bool {
+        true
+    }
+    #[inline(always)]
+    fn take(self, _lines: Ring<'_>, position: u64, len: usize) -> u64 {
+        position | len as u64
+    }
+}
+
+/// A copy. Messages are often short, and as long as the one before: then nothing is called.
+struct Copy<'a>(&'a mut Vec<u8>);
+
+impl Take for Copy<'_> {
+    type Made = u64;
+    #[inline(always)]
+    fn fits(&self, len: usize) -> bool {
+        len == self.0.len() && len >= *SHORT.start()
+    }
+    #[inline(always)]
+    fn take(self, lines: Ring<'_>, position: u64, _len: usize) -> u64 {
+        lines.copy_out(position, self.0);
+        position
+    }
+}
+
+impl Receiver {
+    /// A message of one line that is there and is no answer: the shortest way. Calls nothing, and
+    /// so has nothing to save: what is not for it comes back as an error.
+    #[inline(always)]
+    fn line<T: Take>(&mut self, take: T) -> Result<T::Made, Other> {
+        let owner = &*self.owner;
+        let no_answer = owner.own.head() == self.said;
+        if !no_answer || !self.short || owner.is_forked() || owner.news() != self.news {
+            return Err(Other::Record);
+        }
+        let front = self.view.inbox.first().ok_or(Other::Record)?;
+        let (lines, position) = (front.region.lines(), self.ring.position());
+        if !self.ring.ready(lines) {
+            return Err(Other::Record);
+        }
+        let len = self.ring.line(lines, self.longest).ok_or(Other::Record)?;
+        // SYNC discard
+        let discard = front.region.header().discard.load(Ordering::Acquire);
+        if !take.fits(len) || discard != 0 {
+            return Err(Other::Record);
+        }
+        let due = std::mem::take(self.due.position.get_mut());
+        if due != 0 {
+            say(due, self.generation, front, owner, self.news, &mut self.order)?;
+        }
+        let taken = take.take(lines, position, len);
+        self.settle_line(position);
+        Ok(taken)
+    }
+
+    /// The position and, in the lowest bits, the length; or `NOWHERE`. It was settled: nothing of
+    /// it may be overwritten before the next call.
+    #[inline(never)]
+    pub(super) fn line_here(&mut self) -> u64 {
+        match self.line(Place) {
+            Ok(found) => found,
+            Err(Other::Record) => NOWHERE,
+            Err(Other::Acknowledged { slim }) => self.nothing_here(slim),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn nothing_here(&mut self, slim: bool) -> u64 {
+        self.acknowledged(slim);
+        NOWHERE
+    }
+
+    /// The next message into a buffer, by one of the short ways: its position, or `NOWHERE`.
+    #[inline(never)]
+    pub(super) fn quick_into(&mut self, buffer: &mut Vec<u8>) -> u64 {
+        match self.line(Copy(buffer)) {
+            Ok(position) => position,
+            Err(Other::Record) => self.record_into(buffer),
+            Err(Other::Acknowledged { slim }) => self.acknowledged_into(slim, buffer),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn acknowledged_into(&mut self, slim: bool, buffer: &mut Vec<u8>) -> u64 {
+        self.acknowledged(slim);
+        self.record_into(buffer)
+    }
+
+    #[inline(never)]
+    fn record_into(&mut self, buffer: &mut Vec<u8>) -> u64 {
+        let poured = self.record(true, |region, lines, record| {
+            pour_record(region, lines, record, buffer);
+            record.position
+        });
+        poured.unwrap_or(NOWHERE)
+    }
+
+    /// A plain message that is there, or that comes at once as an answer. It is settled: nothing of
+    /// it may be overwritten before the next call. `None` = see what there is, with `find`. Waits
+    /// for an answer for some microseconds if it is `patient`. What `take` makes of the record is
+    /// the result: it is told the region, which is at hand here.
+    #[inline(always)]
+    pub(super) fn record<T>(
+        &mut self,
+        patient: bool,
+        take: impl FnOnce(&PeerRegion, Ring<'_>, &Record) -> T,
+    ) -> Option<T> {
+        if !self.short || self.owner.is_forked() {
+            return None;
+        }
+        let owner = &*self.owner;
+        if owner.news() != self.news {
+            return None;
+        }
+        let front = self.view.inbox.first()?;
+        let due = std::mem::take(self.due.position.get_mut());
+        if due != 0 {
+            let said = say(due, self.generation, front, owner, self.news, &mut self.order);
+            if let Err(Other::Acknowledged { slim }) = said {
+                self.acknowledged(slim);
+                return None;
+            }
+        }
+        let region = &*front.region;
+        let lines = region.lines();
+        let said = owner.own.head();
+        let asked = said != self.said;
+        let (mut fresh, mut late) = (false, None);
+        if !asked {
+            if !self.ring.ready(lines) {
+                return None;
+            }
+        } else {
+            // As in `find`, which goes on if it is called after all.
+            if !patient {
+                return None;
+            }
+            fresh = self.started != said;
+            if fresh {
+                self.started = said;
+                self.spinner.wait_for(&self.head_start);
+            }
+            let (ring, count) = (&self.ring, self.head_start.lines());
+            let ready = || {
+                lines.expect_read(ring.position(), count);
+                ring.ready(lines)
+            };
+            if !ready() {
+                let news = self.news;
+                late = Some(self.spinner.glance(ready, || owner.news() != news)?);
+            }
+        }
+        let record = self.ring.plain(lines, self.longest)?;
+        // SYNC discard
+        if region.header().discard.load(Ordering::Acquire) != 0 {
+            return None;
+        }
+        let taken = take(region, lines, &record);
+        if asked {
+            self.said = said;
+        }
+        if fresh {
+            self.head_start.learn(late, record.lines());
+        }
+        self.settle_record(&record);
+        Some(taken)
+    }
+}
+
+/// As `acknowledge`, of what is `due`; `short` says that the region in front is the live one's.
+#[inline(always)]
+fn say(
+    due: u64,
+    generation: u32,
+    front: &Front,
+    owner: &End,
+    news: u64,
+    order: &mut Order,
+) -> Result<(), Other> {
+    let position = due & !1;
+    // SYNC read-position: pairs with the watcher, which hands it to a newcomer.
+    front.read.store(position, Ordering::Release);
+    owner.own.header().progress.acknowledge(generation, position);
+    let slim = order.published();
+    let calm = !slim && owner.news() == news && owner.sender_is_awake(&front.region);
+    if calm { Ok(()) } else { Err(Other::Acknowledged { slim }) }
+}
+
+const _: () = assert!(ONE_LINE < 63, "NOWHERE is no position with a length");
