@@ -6,6 +6,7 @@ mod settle;
 mod short;
 
 use search::{Event, departed};
+use short::Itself;
 
 use super::delivery::{Delivery, Found};
 use super::{ByteReader, Incoming, Message, NOWHERE, PeerChange, Seq, Spin};
@@ -15,7 +16,7 @@ use crate::region::{PeerRegion, Ring};
 use crate::ring::{Consumer, Memory, ONE_LINE, Record};
 use crate::session::{Departed, Owner, RxView};
 use crate::spin::{HeadStart, Pace, Spinner};
-use crate::sync::AtomicU64;
+use crate::sync::{AtomicU64, unrelated};
 use crate::sys::futex;
 use crate::{PeerInfo, RecvError, Until};
 use std::ops::RangeInclusive;
@@ -138,15 +139,15 @@ impl Receiver {
     /// See [`RecvError`]. A departed peer is reported once, after its last message.
     #[inline]
     pub fn recv(&mut self) -> Result<Message, RecvError> {
-        match self.line_here() {
-            NOWHERE => self.recv_record(),
-            found => Ok(self.line_message(found)),
-        }
-    }
-
-    #[inline(never)]
-    fn recv_record(&mut self) -> Result<Message, RecvError> {
-        match self.record(true, |_, _, record| *record) {
+        let found = if self.is_asked() {
+            self.answer(Itself)
+        } else {
+            match self.line_here() {
+                NOWHERE => self.record(Itself),
+                found => return Ok(self.line_message(found)),
+            }
+        };
+        match found {
             Some(record) => Ok(self.message(&record)),
             None => self.recv_slowly(Until::FOREVER),
         }
@@ -175,8 +176,11 @@ impl Receiver {
     /// `TimedOut`, `Cancelled` (`Empty` if `until` is now), and those of [`recv`](Receiver::recv).
     #[inline]
     pub fn recv_until<'c>(&mut self, until: impl Into<Until<'c>>) -> Result<Message, RecvError> {
+        if self.is_asked() {
+            return self.recv_slowly(until);
+        }
         match self.line_here() {
-            NOWHERE => match self.record(false, |_, _, record| *record) {
+            NOWHERE => match self.record(Itself) {
                 Some(record) => Ok(self.message(&record)),
                 None => self.recv_slowly(until),
             },
@@ -221,7 +225,9 @@ impl Receiver {
     /// As [`recv`](Receiver::recv).
     #[inline]
     pub fn recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<Seq, RecvError> {
-        match self.quick_into(buffer) {
+        let position =
+            if self.is_asked() { self.answer_into(buffer) } else { self.quick_into(buffer) };
+        match position {
             NOWHERE => self.recv_into_slowly(buffer, Until::FOREVER),
             position => Ok(self.seq_at(position)),
         }
@@ -246,13 +252,9 @@ impl Receiver {
         buffer: &mut Vec<u8>,
         until: impl Into<Until<'c>>,
     ) -> Result<Seq, RecvError> {
-        let poured = self.record(false, |region, lines, record| {
-            pour_record(region, lines, record, buffer);
-            record.position
-        });
-        match poured {
-            Some(position) => Ok(self.seq_at(position)),
-            None => self.recv_into_slowly(buffer, until),
+        match if self.is_asked() { NOWHERE } else { self.quick_into(buffer) } {
+            NOWHERE => self.recv_into_slowly(buffer, until),
+            position => Ok(self.seq_at(position)),
         }
     }
 
@@ -390,9 +392,11 @@ fn copy_record(region: &PeerRegion, lines: Ring<'_>, record: &Record, to: &mut [
 /// A record into a buffer that is used again.
 #[inline(always)]
 fn pour_record(region: &PeerRegion, lines: Ring<'_>, record: &Record, buffer: &mut Vec<u8>) {
-    // Messages are often short, and as long as the one before: then nothing is called.
+    // Messages are often short, and as long as the one before: then nothing is called, and no load
+    // waits for the length, which is still on its way.
+    let foreseen = unrelated(buffer.len() as u64) as usize;
     if buffer.len() == record.len && SHORT.contains(&record.len) {
-        copy_record(region, lines, record, buffer);
+        copy_record(region, lines, record, &mut buffer[..foreseen]);
     } else {
         pour_any(region, record.payload_at, record.len, buffer);
     }

@@ -35,6 +35,8 @@ pub(crate) struct Producer {
     bound: u64,
     /// From the head to the line here no line is known to begin with payload; before the head: ask.
     blank: u64,
+    /// The nearer of the two: as far as this a record of one line has nothing to ask.
+    clear: u64,
     /// The lines before this were taken, if somebody streams.
     taken: u64,
     /// Nobody answers, as far as is known.
@@ -58,6 +60,7 @@ impl Producer {
             capacity,
             bound: start,
             blank: start,
+            clear: start,
             taken: start,
             streams: true,
         };
@@ -96,6 +99,13 @@ impl Producer {
     fn set_bound(&mut self) {
         let to_end = self.capacity - self.offset(self.head) as u64;
         self.bound = self.head.wrapping_add(to_end.min(self.free()));
+        self.set_blank(self.blank);
+    }
+
+    #[inline(always)]
+    fn set_blank(&mut self, blank: u64) {
+        self.blank = blank;
+        self.clear = if reached(blank, self.bound) { self.bound } else { blank };
     }
 
     #[inline]
@@ -143,7 +153,7 @@ impl Producer {
         // The payload may be written and then given up.
         if !cfg!(twocan_mutant = "given-up-unseen") {
             if !cfg!(twocan_mutant = "blank-for-ever") {
-                self.blank = self.head;
+                self.set_blank(self.head);
             }
             memory.covers(self.head.wrapping_add(LINE as u64), size as usize / LINE - 1);
         }
@@ -197,7 +207,7 @@ impl Producer {
         if memory.begins(next) && !cfg!(twocan_mutant = "no-zero-ahead") {
             memory.lines().stamp(next).store(0, Ordering::Relaxed);
         }
-        self.blank = memory.blank_until(next);
+        self.set_blank(memory.blank_until(next));
         self.publish_before(memory, kind, len, next);
         if self.streams {
             self.take_group(memory, record_size(len) as u64);
@@ -210,6 +220,7 @@ impl Producer {
     }
 
     /// In a stream, behind a message: stores to the lines that come next, all at once.
+    #[inline(never)]
     fn take_group<M: MemoryMut>(&mut self, memory: &M, size: u64) {
         let line = LINE as u64;
         if !reached(self.taken, self.head.wrapping_add(size)) {
@@ -221,7 +232,7 @@ impl Producer {
         // So that this is asked again behind the last of them.
         let last = self.taken.wrapping_sub(line);
         if reached(self.blank, last) {
-            self.blank = last;
+            self.set_blank(last);
         }
     }
 
@@ -259,8 +270,7 @@ impl Producer {
     pub(crate) fn push_line<M: MemoryMut>(&mut self, memory: &M, message: &[u8]) -> Option<u64> {
         let position = self.head;
         let next = position.wrapping_add(LINE as u64);
-        let room = self.bound.wrapping_sub(position) >= LINE as u64;
-        if !room || !self.is_blank(next) || cfg!(twocan_mutant = "publish-first") {
+        if !reached(self.clear, next) || cfg!(twocan_mutant = "publish-first") {
             return None;
         }
         memory.copy_in_line(position, message);
@@ -289,6 +299,6 @@ impl Producer {
         }
         // Of the lines between it is not known whether a record may begin there.
         let one_line = size == LINE as u64 || cfg!(twocan_mutant = "ahead-unmarked");
-        self.blank = if one_line { next } else { self.head };
+        self.set_blank(if one_line { next } else { self.head });
     }
 }

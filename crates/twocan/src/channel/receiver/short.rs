@@ -58,14 +58,43 @@ impl Take for Copy<'_> {
     }
 }
 
+/// What is made of a record.
+pub(super) trait TakeRecord {
+    type Made;
+    /// It is told the region, which is at hand.
+    fn take(self, region: &PeerRegion, lines: Ring<'_>, record: &Record) -> Self::Made;
+}
+
+/// The record itself.
+pub(super) struct Itself;
+
+impl TakeRecord for Itself {
+    type Made = Record;
+    #[inline(always)]
+    fn take(self, _region: &PeerRegion, _lines: Ring<'_>, record: &Record) -> Record {
+        *record
+    }
+}
+
+/// A copy of any length, and its position.
+struct Pour<'a>(&'a mut Vec<u8>);
+
+impl TakeRecord for Pour<'_> {
+    type Made = u64;
+    #[inline(always)]
+    fn take(self, region: &PeerRegion, lines: Ring<'_>, record: &Record) -> u64 {
+        pour_record(region, lines, record, self.0);
+        record.position
+    }
+}
+
 impl Receiver {
     /// A message of one line that is there and is no answer: the shortest way. Calls nothing, and
     /// so has nothing to save: what is not for it comes back as an error.
     #[inline(always)]
     fn line<T: Take>(&mut self, take: T) -> Result<T::Made, Other> {
         let owner = &*self.owner;
-        let no_answer = owner.own.head() == self.said;
-        if !no_answer || !self.short || owner.is_forked() || owner.news() != self.news {
+        if !self.short || owner.is_forked() || owner.news() != self.news {
             return Err(Other::Record);
         }
         let front = self.view.inbox.first().ok_or(Other::Record)?;
@@ -125,77 +154,95 @@ impl Receiver {
 
     #[inline(never)]
     fn record_into(&mut self, buffer: &mut Vec<u8>) -> u64 {
-        let poured = self.record(true, |region, lines, record| {
-            pour_record(region, lines, record, buffer);
-            record.position
-        });
-        poured.unwrap_or(NOWHERE)
+        self.record(Pour(buffer)).unwrap_or(NOWHERE)
     }
 
-    /// A plain message that is there, or that comes at once as an answer. It is settled: nothing of
-    /// it may be overwritten before the next call. `None` = see what there is, with `find`. Waits
-    /// for an answer for some microseconds if it is `patient`. What `take` makes of the record is
-    /// the result: it is told the region, which is at hand here.
+    /// As `quick_into`, if this half `is_asked`.
+    #[inline(never)]
+    pub(super) fn answer_into(&mut self, buffer: &mut Vec<u8>) -> u64 {
+        self.answer(Pour(buffer)).unwrap_or(NOWHERE)
+    }
+
+    /// Has this end sent something since this half waited last?
     #[inline(always)]
-    pub(super) fn record<T>(
-        &mut self,
-        patient: bool,
-        take: impl FnOnce(&PeerRegion, Ring<'_>, &Record) -> T,
-    ) -> Option<T> {
-        if !self.short || self.owner.is_forked() {
-            return None;
-        }
+    pub(super) fn is_asked(&self) -> bool {
+        self.owner.own.head() != self.said
+    }
+
+    /// May the next message go a short way? Acknowledges the one before.
+    #[inline(always)]
+    fn is_short(&mut self) -> bool {
         let owner = &*self.owner;
-        if owner.news() != self.news {
-            return None;
+        if !self.short || owner.is_forked() || owner.news() != self.news {
+            return false;
         }
-        let front = self.view.inbox.first()?;
+        let Some(front) = self.view.inbox.first() else { return false };
         let due = std::mem::take(self.due.position.get_mut());
         if due != 0 {
             let said = say(due, self.generation, front, owner, self.news, &mut self.order);
             if let Err(Other::Acknowledged { slim }) = said {
                 self.acknowledged(slim);
-                return None;
+                return false;
             }
         }
-        let region = &*front.region;
+        true
+    }
+
+    /// A plain message that is there, and is no answer. It is settled: nothing of it may be
+    /// overwritten before the next call. `None` = see what there is, with `find`. What `take` makes
+    /// of the record is the result.
+    #[inline(always)]
+    pub(super) fn record<T: TakeRecord>(&mut self, take: T) -> Option<T::Made> {
+        if !self.is_short() {
+            return None;
+        }
+        let region = &*self.view.inbox.first()?.region;
         let lines = region.lines();
-        let said = owner.own.head();
-        let asked = said != self.said;
-        let (mut fresh, mut late) = (false, None);
-        if !asked {
-            if !self.ring.ready(lines) {
-                return None;
-            }
-        } else {
-            // As in `find`, which goes on if it is called after all.
-            if !patient {
-                return None;
-            }
-            fresh = self.started != said;
-            if fresh {
-                self.started = said;
-                self.spinner.wait_for(&self.head_start);
-            }
-            let (ring, count) = (&self.ring, self.head_start.lines());
-            let ready = || {
-                lines.expect_read(ring.position(), count);
-                ring.ready(lines)
-            };
-            if !ready() {
-                let news = self.news;
-                late = Some(self.spinner.glance(ready, || owner.news() != news)?);
-            }
+        if !self.ring.ready(lines) {
+            return None;
         }
         let record = self.ring.plain(lines, self.longest)?;
         // SYNC discard
         if region.header().discard.load(Ordering::Acquire) != 0 {
             return None;
         }
-        let taken = take(region, lines, &record);
-        if asked {
-            self.said = said;
+        let taken = take.take(region, lines, &record);
+        self.settle_record(&record);
+        Some(taken)
+    }
+
+    /// The same if this half `is_asked`: waits for the answer for some microseconds, as `find` does,
+    /// which goes on if it is called after all.
+    #[inline(always)]
+    pub(super) fn answer<T: TakeRecord>(&mut self, take: T) -> Option<T::Made> {
+        if !self.is_short() {
+            return None;
         }
+        let owner = &*self.owner;
+        let region = &*self.view.inbox.first()?.region;
+        let lines = region.lines();
+        let said = owner.own.head();
+        let (fresh, mut late) = (self.started != said, None);
+        if fresh {
+            self.started = said;
+            self.spinner.wait_for(&self.head_start);
+        }
+        let (ring, count) = (&self.ring, self.head_start.lines());
+        let ready = || {
+            lines.expect_read(ring.position(), count);
+            ring.ready(lines)
+        };
+        if !ready() {
+            let news = self.news;
+            late = Some(self.spinner.glance(ready, || owner.news() != news)?);
+        }
+        let record = self.ring.plain(lines, self.longest)?;
+        // SYNC discard
+        if region.header().discard.load(Ordering::Acquire) != 0 {
+            return None;
+        }
+        let taken = take.take(region, lines, &record);
+        self.said = said;
         if fresh {
             self.head_start.learn(late, record.lines());
         }

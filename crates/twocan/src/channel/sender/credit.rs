@@ -18,6 +18,12 @@ use std::sync::Arc;
 /// Lines between two looks at what a receiver elsewhere has acknowledged.
 const SELDOM: u64 = 32;
 
+/// Fits one line, and is copied without a call.
+#[inline(always)]
+fn is_one_line(message: &[u8]) -> bool {
+    message.len().wrapping_sub(8) <= ONE_LINE - 8
+}
+
 fn is_time_to_look(head: u64) -> bool {
     head / LINE as u64 % SELDOM == 0
 }
@@ -58,12 +64,13 @@ impl Sender {
     fn quick_send(&mut self, message: &[u8]) -> u64 {
         let owner = &*self.owner;
         // Copied without a call.
-        let one_line = (8..=ONE_LINE).contains(&message.len()) && message.len() < self.limit;
-        if !one_line || owner.is_forked() || owner.news() != self.news {
+        let admitted = is_one_line(message) && message.len() < self.limit;
+        if !admitted || owner.is_forked() || owner.news() != self.news {
             return self.quick_send_lines(message);
         }
         match self.ring.push_line(&owner.own, message) {
-            Some(position) => self.sent_now(position, message.len()),
+            // The head has come no further than `quick_send_lines` has seen pages for.
+            Some(position) => self.sent_now(position, message.len(), false),
             None => self.quick_send_lines(message),
         }
     }
@@ -71,15 +78,18 @@ impl Sender {
     #[inline(never)]
     fn quick_send_lines(&mut self, message: &[u8]) -> u64 {
         match self.quick_write(message) {
-            Some(position) => self.sent_now(position, message.len()),
+            Some(position) => {
+                let pages = self.owner.own.wants_pages(self.ring.head());
+                self.sent_now(position, message.len(), pages)
+            }
             None => NOWHERE,
         }
     }
 
     #[inline(always)]
-    fn sent_now(&mut self, position: u64, len: usize) -> u64 {
+    fn sent_now(&mut self, position: u64, len: usize, pages: bool) -> u64 {
         self.last = position | 1;
-        if self.is_calm() { position } else { self.after_sending(len) }
+        if self.is_calm() && !pages { position } else { self.after_sending(len) }
     }
 
     /// After publishing, without a fence: is there nothing more to do?
@@ -89,7 +99,6 @@ impl Sender {
         self.order.is_lean()
             && owner.news() == self.news
             && self.view.peer.as_ref().is_some_and(|peer| owner.receiver_is_awake(peer))
-            && !owner.own.wants_pages(head)
             && !self.talks
             && if self.attached { !self.has_heard() } else { !is_time_to_look(head) }
     }
@@ -111,8 +120,8 @@ impl Sender {
             return None;
         }
         // Copied without a call.
-        let one_line = (8..=ONE_LINE).contains(&message.len());
-        let line = if one_line { self.ring.push_line(&owner.own, message) } else { None };
+        let line =
+            if is_one_line(message) { self.ring.push_line(&owner.own, message) } else { None };
         line.or_else(|| self.ring.push_plain(&owner.own, message))
     }
 
