@@ -358,9 +358,11 @@ impl MemoryMut for OwnRegion {
         }
     }
     #[inline(always)]
-    fn head_moves(&self, from: u64, head: u64) {
-        let lines = head.wrapping_sub(from) as usize / LINE;
-        self.covers(from.wrapping_add(LINE as u64), lines - 1);
+    fn places(&self, position: u64, lines: usize) -> bool {
+        self.starts.place(position, lines)
+    }
+    #[inline(always)]
+    fn head_moves(&self, head: u64) {
         // SYNC own-head: pairs with the check of a last acknowledgement, by way of the stamp stored
         // after this.
         self.head.store(head, Ordering::Release);

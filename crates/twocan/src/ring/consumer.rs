@@ -88,6 +88,12 @@ impl Consumer {
         lines.head(self.position).load(Ordering::Relaxed)
     }
 
+    /// Was the last record one of a line?
+    #[inline(always)]
+    pub(crate) fn is_used_to_lines(&self) -> bool {
+        self.usual == LINE as u64
+    }
+
     /// The length of the record here, which is `ready`, if it is a whole message of one line, of at
     /// most `longest` bytes. Where the next one begins need not be computed from it.
     #[inline(always)]

@@ -74,6 +74,11 @@ pub(crate) trait MemoryMut: Memory {
     fn begins(&self, _position: u64) -> bool {
         true
     }
+    /// A record takes so many lines from `position` on, and another will begin behind them. The
+    /// result is that of `begins` there.
+    fn places(&self, position: u64, lines: usize) -> bool {
+        self.begins(position.wrapping_add((lines * LINE) as u64))
+    }
     /// The last line, from `position` on, up to which none is known to begin with payload; that at
     /// `position` is.
     fn blank_until(&self, position: u64) -> u64 {
@@ -81,9 +86,9 @@ pub(crate) trait MemoryMut: Memory {
     }
     /// Payload may be written to so many lines from `position` on.
     fn covers(&self, _position: u64, _lines: usize) {}
-    /// The next stamp makes the record from `from` to `head` visible. Told before it, so that
-    /// nobody can have acknowledged what the other threads of this process do not know of.
-    fn head_moves(&self, _from: u64, _head: u64) {}
+    /// The next stamp makes what stands before `head` visible. Told before it, so that nobody can
+    /// have acknowledged what the other threads of this process do not know of.
+    fn head_moves(&self, _head: u64) {}
 }
 
 /// Is `a` at or behind `b` on the way of positions (which wrap)?

@@ -200,17 +200,21 @@ impl Producer {
     /// Makes the record at `head` visible. Its payload has been written and there is room for it.
     #[inline(always)]
     pub(crate) fn publish<M: MemoryMut>(&mut self, memory: &M, kind: Kind, len: usize) {
-        let next = self.head.wrapping_add(record_size(len) as u64);
-        if self.is_blank(next) {
+        let size = record_size(len) as u64;
+        let next = self.head.wrapping_add(size);
+        let one_line = size == LINE as u64;
+        if one_line && self.is_blank(next) {
             return self.publish_before(memory, kind, len, next);
         }
-        if memory.begins(next) && !cfg!(twocan_mutant = "no-zero-ahead") {
+        let unknown = memory.places(self.head, size as usize / LINE);
+        if unknown && !cfg!(twocan_mutant = "no-zero-ahead") {
             memory.lines().stamp(next).store(0, Ordering::Relaxed);
         }
-        self.set_blank(memory.blank_until(next));
+        self.set_blank(if one_line { memory.blank_until(next) } else { next });
         self.publish_before(memory, kind, len, next);
-        if self.streams {
-            self.take_group(memory, record_size(len) as u64);
+        // The next record of one line asks again behind the last line that was taken.
+        if self.streams && (one_line || !reached(self.taken, next.wrapping_add(size))) {
+            self.take_group(memory, size);
         }
     }
 
@@ -257,7 +261,7 @@ impl Producer {
     fn publish_before<M: MemoryMut>(&mut self, memory: &M, kind: Kind, len: usize, next: u64) {
         let (lines, position) = (memory.lines(), self.head);
         lines.head(position).store(head_word(kind, len), Ordering::Relaxed);
-        memory.head_moves(position, next);
+        memory.head_moves(next);
         // SYNC payload-published: pairs with Consumer::ready. Everything above (payload, head word,
         // the zero at the next stamp) is seen by whoever sees this stamp.
         lines.stamp(position).store(stamp(position), PUBLISH);

@@ -60,6 +60,35 @@ impl Starts {
         with != known
     }
 
+    /// A record takes so many lines from `position` on, and the next will begin behind them: `cover`
+    /// and `add` in one. The result is that of `add`.
+    #[inline(always)]
+    pub(crate) fn place(&self, position: u64, lines: usize) -> bool {
+        let line = self.line(position);
+        let first = line % BITS;
+        if first + lines >= BITS {
+            return self.place_apart(position, lines);
+        }
+        let word = &self.words[line / BITS];
+        let known = word.load(Ordering::Relaxed);
+        let next = 1 << (first + lines);
+        // All lines behind the first, the next record's included.
+        let behind = ((1 << lines) - 1) << (first + 1);
+        let payload = if cfg!(twocan_mutant = "payload-unseen") { 0 } else { behind };
+        let with = known & !payload | next;
+        if with != known {
+            word.store(with, Ordering::Relaxed);
+        }
+        known & next == 0
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn place_apart(&self, position: u64, lines: usize) -> bool {
+        self.cover(position.wrapping_add(LINE as u64), lines - 1);
+        self.add(position.wrapping_add((lines * LINE) as u64))
+    }
+
     /// The last of the lines from `position` on that are known to be no payload, as far as one look
     /// goes. That at `position` is.
     #[inline(always)]
@@ -108,6 +137,25 @@ mod tests {
             for line in 0..200 {
                 let inside = (first..first + lines).contains(&line);
                 assert_eq!(starts.has(at(line)), !inside, "{lines} from {first}: {line}");
+            }
+        }
+    }
+    #[test]
+    fn a_record_is_placed_as_it_is_covered_and_the_next_one_added() {
+        let capacity = 256 * LINE;
+        let all = |starts: &Starts| -> Vec<bool> {
+            (0..256).map(|line| starts.has(line * LINE as u64)).collect()
+        };
+        for known in [0, !0, 0xF0F0_1234_5678_9ABC] {
+            for first in [0, 1, 31, 62, 63, 64, 190, 255u64] {
+                for lines in (1..=70).filter(|lines| first + lines <= 256) {
+                    let (one, two) = (Starts::of(capacity, known), Starts::of(capacity, known));
+                    let at = first * LINE as u64;
+                    let new = one.place(at, lines as usize);
+                    two.cover(at + LINE as u64, lines as usize - 1);
+                    assert_eq!(new, two.add(at + lines * LINE as u64), "{lines} from {first}");
+                    assert_eq!(all(&one), all(&two), "{lines} from {first}");
+                }
             }
         }
     }

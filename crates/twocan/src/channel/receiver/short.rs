@@ -138,6 +138,9 @@ impl Receiver {
     /// The next message into a buffer, by one of the short ways: its position, or `NOWHERE`.
     #[inline(never)]
     pub(super) fn quick_into(&mut self, buffer: &mut Vec<u8>) -> u64 {
+        if !self.ring.is_used_to_lines() {
+            return self.record_into(buffer);
+        }
         match self.line(Copy(buffer)) {
             Ok(position) => position,
             Err(Other::Record) => self.record_into(buffer),

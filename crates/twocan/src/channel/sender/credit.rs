@@ -77,7 +77,11 @@ impl Sender {
 
     #[inline(never)]
     fn quick_send_lines(&mut self, message: &[u8]) -> u64 {
-        match self.quick_write(message) {
+        let owner = &*self.owner;
+        if message.len() >= self.limit || owner.is_forked() || owner.news() != self.news {
+            return NOWHERE;
+        }
+        match self.ring.push_plain(&owner.own, message) {
             Some(position) => {
                 let pages = self.owner.own.wants_pages(self.ring.head());
                 self.sent_now(position, message.len(), pages)

@@ -87,9 +87,8 @@ impl MemoryMut for Heap {
     fn covers(&self, position: u64, lines: usize) {
         self.starts.cover(position, lines);
     }
-    fn head_moves(&self, from: u64, head: u64) {
-        let lines = head.wrapping_sub(from) as usize / LINE;
-        self.starts.cover(from.wrapping_add(LINE as u64), lines - 1);
+    fn places(&self, position: u64, lines: usize) -> bool {
+        self.starts.place(position, lines)
     }
     fn copy_in(&self, at: usize, from: &[u8]) {
         assert!(at % 8 == 0 && at + from.len() <= self.capacity, "a copy leaves the ring");
