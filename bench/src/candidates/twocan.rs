@@ -17,7 +17,7 @@ fn capacity(place: &Place) -> usize {
     if place.many {
         4 << 10
     } else if place.size > 256 << 10 {
-        8 * place.size // so that a message fits into the ring in one piece
+        4 * place.size // the least in which a message fits in one piece
     } else {
         1 << 20
     }
@@ -44,7 +44,7 @@ impl<const WAY: u8> End for Copying<WAY> {
     const HOW: &'static str = match WAY {
         SPIN => "send, recv_into; Spin::Always",
         NEVER => "send, recv_into; Spin::Never",
-        _ => "send, recv_into; defaults (Spin::Adaptive, ring of 1 MiB; 8 messages of 1 MiB)",
+        _ => "send, recv_into; defaults (Spin::Adaptive, ring of 1 MiB; 4 messages of 1 MiB)",
     };
 
     fn does(work: Work, _size: usize) -> bool {

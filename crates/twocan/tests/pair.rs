@@ -31,7 +31,7 @@ fn a_full_ring_refuses_waits_and_goes_on() {
     while a.try_send(message).is_ok() {
         sent += 1;
     }
-    assert_eq!(sent, 3, "a quarter each, one line free");
+    assert_eq!(sent, 3, "a quarter each, and not all of the last one is free");
     assert_eq!(a.try_send(message).unwrap_err(), SendError::Full);
     assert_eq!(a.send_timeout(message, Duration::from_millis(5)).unwrap_err(), SendError::TimedOut);
     let reader = std::thread::spawn(move || {

@@ -257,7 +257,7 @@ impl Sender {
         }
     }
 
-    /// The longest message that goes in one piece, in bytes: a quarter of the ring less 16.
+    /// The longest message that goes in one piece, in bytes: a quarter of the ring.
     pub fn max_loan(&self) -> usize {
         self.ring.max_payload()
     }

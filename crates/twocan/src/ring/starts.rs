@@ -60,8 +60,8 @@ impl Starts {
         with != known
     }
 
-    /// A record takes so many lines from `position` on, and the next will begin behind them: `cover`
-    /// and `add` in one. The result is that of `add`.
+    /// A record takes so many lines from `position` on, and the next will begin behind them:
+    /// `cover` and `add` in one. The result is that of `add`.
     #[inline(always)]
     pub(crate) fn place(&self, position: u64, lines: usize) -> bool {
         let line = self.line(position);

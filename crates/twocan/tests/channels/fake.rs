@@ -8,9 +8,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 pub const MAGIC: &[u8; 8] = b"TWOCAN\x00\xE1";
-/// FNV-1a over the sizes and offsets that both sides must agree on.
+/// FNV-1a over the sizes, offsets and limits that both sides must agree on.
 pub fn fingerprint() -> u32 {
-    let parts = [1280u32, 640, 768, 1152, 4096, 64, 16, 16];
+    let parts = [1280u32, 640, 768, 1152, 4096, 64, 16, 16, 1024];
     parts.iter().fold(0x811C_9DC5, |hash, part| (hash ^ part).wrapping_mul(0x0100_0193))
 }
 

@@ -43,7 +43,7 @@ fn a_fake_that_plays_by_the_rules_is_a_peer() {
 #[test]
 fn records_with_impossible_lengths_or_kinds_end_the_conversation() {
     for (kind, len, told) in [
-        (1, 1009, "BadRecord"),
+        (1, 1025, "BadRecord"),
         (1, u32::MAX, "BadRecord"),
         (2, 100, "BadRecord"),
         (0, 5, "BadRecord"),

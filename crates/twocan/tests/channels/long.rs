@@ -118,7 +118,7 @@ fn a_time_limit_after_the_last_byte_says_that_the_outcome_is_unknown() {
     b.does("recv-long 2000 12");
     a.does("send next");
     b.says("recv", "next");
-    a.says(&format!("long-for 0 {LEN} 13"), "!TooLarge { max: 1008 }");
+    a.says(&format!("long-for 0 {LEN} 13"), "!TooLarge { max: 1024 }");
     stage.end([a, b]);
 }
 

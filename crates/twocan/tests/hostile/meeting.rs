@@ -48,7 +48,7 @@ fn size(len: u64) -> u64 {
 
 /// The longest payload of one record.
 pub fn quarter(capacity: u64) -> u64 {
-    capacity / 4 - 16
+    capacity / 4
 }
 
 /// What was met at the seat: the parts of a session that do not borrow.

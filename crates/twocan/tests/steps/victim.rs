@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use twocan::{Channel, ChannelOptions, Event, Receiver, RecvError, Sender, Spin, Violation};
 
-/// Bytes of the ring; the longest record is a quarter of it.
+/// Bytes of the ring; the longest payload is a quarter of it.
 pub const CAPACITY: usize = 4096;
 /// A line of the report: what, counter, 1 = whole.
 pub const LINE: usize = 17;

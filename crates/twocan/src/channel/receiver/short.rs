@@ -214,8 +214,8 @@ impl Receiver {
         Some(taken)
     }
 
-    /// The same if this half `is_asked`: waits for the answer for some microseconds, as `find` does,
-    /// which goes on if it is called after all.
+    /// The same if this half `is_asked`: waits for the answer for some microseconds, as `find`
+    /// does, which goes on if it is called after all.
     #[inline(always)]
     pub(super) fn answer<T: TakeRecord>(&mut self, take: T) -> Option<T::Made> {
         if !self.is_short() {

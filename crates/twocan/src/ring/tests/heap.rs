@@ -1,7 +1,6 @@
 //! Memory for rings that are tested.
 
 use super::super::*;
-use crate::layout::LINE;
 use crate::sync::Ordering::Relaxed;
 
 /// Words in front of and behind the ring that nobody may touch.
