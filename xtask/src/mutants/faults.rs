@@ -169,7 +169,7 @@ pub(super) const TABLE: &[Mutant] = &[
         "no-zero-ahead",
         "the next stamp is zeroed first",
         Place::Test("channels"),
-        "talk::a_forged_record_in_old_bytes",
+        "talk::a_forged_record_behind_a_full_ring",
     ),
     row("no-zero-ahead", "the same, against a model", Place::Unit, "ring::"),
     row(
@@ -191,6 +191,7 @@ pub(super) const TABLE: &[Mutant] = &[
     row("pages-unasked", "the reader meets no page first", Place::Unit, "region::"),
     row("run-too-long", "blank is what is known to be", Place::Unit, "ring::"),
     row("takes-what-is-unread", "only free lines are taken ahead", Place::Unit, "ring::"),
+    row("group-takes-what-is-unread", "or in groups", Place::Unit, "ring::"),
     row(
         "no-wake",
         "who sleeps is woken",

@@ -229,7 +229,9 @@ impl Producer {
         let line = LINE as u64;
         if !reached(self.taken, self.head.wrapping_add(size)) {
             let room = self.bound.wrapping_sub(self.head) / line;
-            let count = (size / line).clamp(GROUP, AHEAD).min(room);
+            let wanted = (size / line).clamp(GROUP, AHEAD);
+            let all = cfg!(twocan_mutant = "group-takes-what-is-unread");
+            let count = if all { wanted } else { wanted.min(room) };
             self.store_to(memory, count);
             self.taken = self.head.wrapping_add(count * line);
         }

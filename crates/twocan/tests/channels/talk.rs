@@ -213,3 +213,31 @@ fn a_forged_record_in_old_bytes_is_never_taken_for_a_message() {
     assert_eq!(&*b.recv().unwrap(), b"true");
     assert_eq!(b.try_recv().unwrap_err(), RecvError::Empty);
 }
+
+#[test]
+fn a_forged_record_behind_a_full_ring_is_never_taken_for_a_message() {
+    use twocan::{Channel, RecvError};
+    const LAST: u64 = 4096 - 64;
+    let (mut a, mut b) = Channel::options().send_capacity(4096).pair().unwrap();
+    // Up to the last two lines of the ring.
+    while a.send([]).unwrap().position() % 4096 != LAST - 128 {
+        b.recv().unwrap();
+    }
+    b.recv().unwrap();
+    // The second of them holds, to the bit, the record that would stand there one lap later.
+    let mut forged = [0u8; 112];
+    let (at, later) = (48, a.sender().sent().unwrap().position() + 128 + 4096);
+    forged[at..at + 8].copy_from_slice(&(later | 1).to_le_bytes());
+    forged[at + 8..at + 16].copy_from_slice(&(1u64 << 32 | 5).to_le_bytes());
+    forged[at + 16..at + 21].copy_from_slice(b"FALSE");
+    assert_eq!(a.send(forged).unwrap().position() % 4096, LAST - 64);
+    b.recv().unwrap();
+    assert_eq!(b.try_recv().unwrap_err(), RecvError::Empty); // acknowledged
+    // That line is the one that stays free, into which nothing else is ever stored.
+    let sent = (0..).take_while(|_| a.try_send([]).is_ok()).count();
+    assert_eq!(sent, 63);
+    for _ in 0..sent {
+        b.recv().unwrap();
+    }
+    assert_eq!(b.try_recv().unwrap_err(), RecvError::Empty);
+}
