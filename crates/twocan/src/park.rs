@@ -44,6 +44,15 @@ impl Woken {
         self.new_sleep(value)
     }
 
+    /// Is there nobody to be woken: nobody sleeps, or this sleep was ended already? To be asked as
+    /// `sleeper` is.
+    #[inline(always)]
+    pub(crate) fn has_nobody(&self, arm: &AtomicU64) -> bool {
+        // SYNC armed: as in `sleeper`.
+        let value = arm.load(Ordering::Relaxed);
+        value & 1 == 0 || value == self.last || cfg!(twocan_mutant = "calm-beside-a-sleeper")
+    }
+
     #[cold]
     fn new_sleep(&mut self, value: u64) -> Option<u64> {
         let new = value != self.last || cfg!(twocan_mutant = "wake-again");

@@ -112,6 +112,7 @@ impl Sender {
         let Ok(n) = pushed else { return false };
         progress.written += n;
         self.announce();
+        self.take_lines();
         true
     }
 

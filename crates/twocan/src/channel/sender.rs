@@ -189,6 +189,7 @@ impl Sender {
                 if !cfg!(twocan_mutant = "batch-unaccounted") {
                     self.accepted(position);
                 }
+                self.take_lines();
                 sent += 1;
                 continue;
             }
@@ -214,6 +215,7 @@ impl Sender {
         }
         if sent > 0 {
             self.announce();
+            self.listen();
         }
         Ok(sent)
     }

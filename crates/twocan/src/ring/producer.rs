@@ -41,6 +41,8 @@ pub(crate) struct Producer {
     taken: u64,
     /// Nobody answers, as far as is known.
     streams: bool,
+    /// Bytes of the last record, if lines should be taken for those like it; 0 = not now.
+    wants: u64,
 }
 
 /// Lines that a stream takes together at least.
@@ -63,6 +65,7 @@ impl Producer {
             clear: start,
             taken: start,
             streams: true,
+            wants: 0,
         };
         ring.set_bound();
         ring
@@ -212,28 +215,42 @@ impl Producer {
         }
         self.set_blank(if one_line { memory.blank_until(next) } else { next });
         self.publish_before(memory, kind, len, next);
-        // The next record of one line asks again behind the last line that was taken.
+        // Who sends records of one line asks again behind the last line that was taken.
         if self.streams && (one_line || !reached(self.taken, next.wrapping_add(size))) {
-            self.take_group(memory, size);
+            self.wants = size;
         }
     }
 
     /// Does nobody answer what is sent? Then the lines of the next records are taken in groups.
     pub(crate) fn streams(&mut self, so: bool) {
         self.streams = so;
+        if !so {
+            self.wants = 0;
+        }
     }
 
-    /// In a stream, behind a message: stores to the lines that come next, all at once.
+    /// Is it time for `take_group`?
+    #[inline(always)]
+    pub(crate) fn wants_lines(&self) -> bool {
+        self.wants != 0
+    }
+
+    /// In a stream, behind a message and off its way: stores to the lines that come next, all at
+    /// once. Each of these stores waits until its line is here, and here alone, but they wait
+    /// together.
     #[inline(never)]
-    fn take_group<M: MemoryMut>(&mut self, memory: &M, size: u64) {
-        let line = LINE as u64;
+    pub(crate) fn take_group<M: MemoryMut>(&mut self, memory: &M) {
+        let (line, size) = (LINE as u64, std::mem::take(&mut self.wants));
         if !reached(self.taken, self.head.wrapping_add(size)) {
-            let room = self.bound.wrapping_sub(self.head) / line;
-            let wanted = (size / line).clamp(GROUP, AHEAD);
+            let wanted = (size / line).clamp(GROUP, AHEAD) * line;
+            let room = self.bound.wrapping_sub(self.head);
             let all = cfg!(twocan_mutant = "group-takes-what-is-unread");
-            let count = if all { wanted } else { wanted.min(room) };
-            self.store_to(memory, count);
-            self.taken = self.head.wrapping_add(count * line);
+            let to = self.head.wrapping_add(if all { wanted } else { wanted.min(room) });
+            let from = if reached(self.taken, self.head) { self.taken } else { self.head };
+            if reached(to, from) {
+                self.store_to(memory, from, to.wrapping_sub(from) / line);
+                self.taken = to;
+            }
         }
         // So that this is asked again behind the last of them.
         let last = self.taken.wrapping_sub(line);
@@ -242,12 +259,12 @@ impl Producer {
         }
     }
 
-    /// Stores a 0 to so many lines behind the head.
+    /// Stores a 0 to so many lines from `from` on, which are free.
     #[inline(always)]
-    fn store_to<M: MemoryMut>(&self, memory: &M, count: u64) {
+    fn store_to<M: MemoryMut>(&self, memory: &M, from: u64, count: u64) {
         let lines = memory.lines();
         for line in 0..count {
-            let position = self.head.wrapping_add(line * LINE as u64);
+            let position = from.wrapping_add(line * LINE as u64);
             lines.stamp(position).store(0, Ordering::Relaxed);
         }
     }
@@ -288,8 +305,8 @@ impl Producer {
     /// size will take, so that they are here, and here alone, when it comes. Only a store does
     /// that, as it was measured; a prefetch for writing does nothing where the reader has a copy.
     ///
-    /// Nobody misses what is overwritten: it lies behind the head. Who streams must not do this: a
-    /// reader at its heels looks at the very next line.
+    /// Nobody misses what is overwritten: it lies behind the head. Who streams takes more lines and
+    /// less often (`take_group`): a reader at its heels looks at the very next line.
     #[inline(always)]
     pub(crate) fn take_ahead<M: MemoryMut>(&mut self, memory: &M, len: usize) {
         let size = record_size(len) as u64;
@@ -298,7 +315,7 @@ impl Producer {
         if room <= size && !cfg!(twocan_mutant = "takes-what-is-unread") {
             return;
         }
-        self.store_to(memory, (size / LINE as u64).min(AHEAD));
+        self.store_to(memory, self.head, (size / LINE as u64).min(AHEAD));
         let next = self.head.wrapping_add(size);
         if memory.begins(next) && !cfg!(twocan_mutant = "no-zero-ahead") {
             memory.lines().stamp(next).store(0, Ordering::Relaxed);

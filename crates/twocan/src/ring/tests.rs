@@ -31,6 +31,7 @@ enum Step {
     /// Reserved, written in place, and published shorter.
     Loan(usize, usize, Fill),
     TakeAhead(usize),
+    Streams(bool),
     Consume,
     /// Acknowledges so many of the records that were consumed and are not acknowledged yet.
     Acknowledge(usize),
@@ -98,6 +99,7 @@ impl Model {
                 self.in_place(len, Some(len - less % (len + 1)), fill);
             }
             Step::TakeAhead(len) => self.producer.take_ahead(&self.memory, self.limit(len)),
+            Step::Streams(so) => self.producer.streams(so),
             Step::Consume => self.consume(),
             Step::Acknowledge(n) => {
                 let n = n.min(self.unacknowledged.len());
@@ -105,6 +107,10 @@ impl Model {
                     assert!(self.producer.credit(last));
                 }
             }
+        }
+        // As the sending half does.
+        if self.producer.wants_lines() {
+            self.producer.take_group(&self.memory);
         }
     }
 
@@ -178,6 +184,24 @@ impl Model {
     }
 
     fn consume(&mut self) {
+        // Half of them as a receiver of messages of one line does.
+        let (position, longest) = (self.consumer.position(), self.producer.max_payload() as u32);
+        if position & LINE as u64 != 0 && self.consumer.ready(&self.memory) {
+            if let Some(len) = self.consumer.line(&self.memory, longest) {
+                let expected = self.messages.pop_front().expect("a record nobody pushed");
+                let kind = Kind::Data;
+                assert_eq!(
+                    (expected.kind, expected.position, expected.bytes.len()),
+                    (kind, position, len)
+                );
+                let mut bytes = vec![0; len];
+                let at = position & (self.memory.capacity as u64 - 1);
+                self.memory.copy_out(at as usize + RECORD_HEAD, &mut bytes);
+                assert!(bytes == expected.bytes, "other bytes than were pushed");
+                self.unacknowledged.push_back(self.consumer.advance_line(position));
+                return;
+            }
+        }
         loop {
             match self.consumer.peek(&self.memory) {
                 Peek::Empty => {
@@ -243,6 +267,7 @@ fn steps() -> impl Strategy<Value = Step> {
         2 => (lengths(), fills()).prop_map(|(l, f)| Step::GiveUp(l, f)),
         2 => (lengths(), lengths(), fills()).prop_map(|(l, s, f)| Step::Loan(l, s, f)),
         4 => lengths().prop_map(Step::TakeAhead),
+        2 => any::<bool>().prop_map(Step::Streams),
         6 => Just(Step::Consume),
         4 => (1..8usize).prop_map(Step::Acknowledge),
     ]
@@ -463,6 +488,9 @@ fn a_length_that_changes_between_two_looks_is_used_as_it_was_checked() {
             }
             Peek::Empty => panic!("it is there"),
         };
+        let memory = fickle(lengths);
+        let line = Consumer::new(0, 4096).line(&memory, max_payload(4096) as u32);
+        assert_eq!(line, (lengths[0] == short).then_some(short), "{lengths:?}");
         for record in [plain, peeked] {
             // What the first look found is what counts.
             assert_eq!(record.is_some(), lengths[0] == short, "{lengths:?}: {record:?}");

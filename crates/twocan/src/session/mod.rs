@@ -201,10 +201,10 @@ impl End {
         park::is_awake(&peer.header().arm_rx)
     }
 
-    /// Is the peer's sender awake? To be asked as `wake_sender` is.
+    /// Has `wake_sender` nothing to do? To be asked as it is.
     #[inline(always)]
-    pub(crate) fn sender_is_awake(&self, peer: &PeerRegion) -> bool {
-        park::is_awake(&peer.header().arm_tx)
+    pub(crate) fn sender_is_awake(&self, peer: &PeerRegion, woken: &Woken) -> bool {
+        woken.has_nobody(&peer.header().arm_tx)
     }
 
     /// Wakes the peer's sender if it sleeps (true: it did). The caller has acknowledged and made

@@ -3,9 +3,8 @@
 
 use super::super::NOWHERE;
 use super::{Receiver, SHORT, pour_record};
-use crate::park::Order;
+use crate::park::{Order, Woken};
 use crate::region::{PeerRegion, Ring};
-
 use crate::ring::{Memory, ONE_LINE, Record};
 use crate::session::{End, Front};
 use crate::sync::Ordering;
@@ -94,7 +93,8 @@ impl Receiver {
     #[inline(always)]
     fn line<T: Take>(&mut self, take: T) -> Result<T::Made, Other> {
         let owner = &*self.owner;
-        if !self.short || owner.is_forked() || owner.news() != self.news {
+        let short = self.short && self.ring.is_used_to_lines();
+        if !short || owner.is_forked() || owner.news() != self.news {
             return Err(Other::Record);
         }
         let front = self.view.inbox.first().ok_or(Other::Record)?;
@@ -110,7 +110,8 @@ impl Receiver {
         }
         let due = std::mem::take(self.due.position.get_mut());
         if due != 0 {
-            say(due, self.generation, front, owner, self.news, &mut self.order)?;
+            let (order, woken) = (&mut self.order, &self.woken);
+            say(due, self.generation, front, owner, self.news, order, woken)?;
         }
         let taken = take.take(lines, position, len);
         self.settle_line(position);
@@ -138,9 +139,6 @@ impl Receiver {
     /// The next message into a buffer, by one of the short ways: its position, or `NOWHERE`.
     #[inline(never)]
     pub(super) fn quick_into(&mut self, buffer: &mut Vec<u8>) -> u64 {
-        if !self.ring.is_used_to_lines() {
-            return self.record_into(buffer);
-        }
         match self.line(Copy(buffer)) {
             Ok(position) => position,
             Err(Other::Record) => self.record_into(buffer),
@@ -182,10 +180,11 @@ impl Receiver {
         let Some(front) = self.view.inbox.first() else { return false };
         let due = std::mem::take(self.due.position.get_mut());
         if due != 0 {
-            let said = say(due, self.generation, front, owner, self.news, &mut self.order);
+            let (order, woken) = (&mut self.order, &self.woken);
+            let said = say(due, self.generation, front, owner, self.news, order, woken);
             if let Err(Other::Acknowledged { slim }) = said {
                 self.acknowledged(slim);
-                return false;
+                return self.short; // no longer, if there were news
             }
         }
         true
@@ -263,13 +262,14 @@ fn say(
     owner: &End,
     news: u64,
     order: &mut Order,
+    woken: &Woken,
 ) -> Result<(), Other> {
     let position = due & !1;
     // SYNC read-position: pairs with the watcher, which hands it to a newcomer.
     front.read.store(position, Ordering::Release);
     owner.own.header().progress.acknowledge(generation, position);
     let slim = order.published();
-    let calm = !slim && owner.news() == news && owner.sender_is_awake(&front.region);
+    let calm = !slim && owner.news() == news && owner.sender_is_awake(&front.region, woken);
     if calm { Ok(()) } else { Err(Other::Acknowledged { slim }) }
 }
 

@@ -69,7 +69,8 @@ impl Sender {
             return self.quick_send_lines(message);
         }
         match self.ring.push_line(&owner.own, message) {
-            // The head has come no further than `quick_send_lines` has seen pages for.
+            // The head has come at most 64 lines further than `quick_send_lines` has asked for
+            // pages for, which are made long before they are needed.
             Some(position) => self.sent_now(position, message.len(), false),
             None => self.quick_send_lines(message),
         }
@@ -83,17 +84,17 @@ impl Sender {
         }
         match self.ring.push_plain(&owner.own, message) {
             Some(position) => {
-                let pages = self.owner.own.wants_pages(self.ring.head());
-                self.sent_now(position, message.len(), pages)
+                let more = self.owner.own.wants_pages(self.ring.head()) || self.ring.wants_lines();
+                self.sent_now(position, message.len(), more)
             }
             None => NOWHERE,
         }
     }
 
     #[inline(always)]
-    fn sent_now(&mut self, position: u64, len: usize, pages: bool) -> u64 {
+    fn sent_now(&mut self, position: u64, len: usize, more: bool) -> u64 {
         self.last = position | 1;
-        if self.is_calm() && !pages { position } else { self.after_sending(len) }
+        if self.is_calm() && !more { position } else { self.after_sending(len) }
     }
 
     /// After publishing, without a fence: is there nothing more to do?
@@ -181,18 +182,42 @@ impl Sender {
         self.owner.own.header().progress.ack.load(Ordering::Relaxed) != self.heard
     }
 
-    /// In a conversation the next message will be an answer to an answer: its lines are taken now,
-    /// while the peer is at work. Who only sends leaves them to the reader at its heels.
+    /// Is this a conversation? Then this end has acknowledged something since it sent last: it
+    /// receives, too. A receiver that was split off may be at work elsewhere: its word is looked at
+    /// seldom.
     #[inline(always)]
-    fn take_ahead(&mut self, len: usize) {
-        // This end has acknowledged something since it sent last: it receives, too. A receiver that
-        // was split off may be at work elsewhere: its word is looked at seldom.
+    pub(super) fn listen(&mut self) {
         if self.attached || is_time_to_look(self.ring.head()) {
             self.talks = self.has_heard();
             self.heard = self.owner.own.header().progress.ack.load(Ordering::Relaxed);
             self.ring.streams(!self.talks);
         }
-        if self.talks {
+    }
+
+    /// Behind a message of a batch, or of what comes in pieces.
+    #[inline(always)]
+    pub(in crate::channel) fn take_lines(&mut self) {
+        if self.ring.wants_lines() {
+            self.listen();
+            self.take_wanted();
+        }
+    }
+
+    #[inline(always)]
+    fn take_wanted(&mut self) {
+        if self.ring.wants_lines() {
+            self.ring.take_group(&self.owner.own);
+        }
+    }
+
+    /// In a conversation the next message will be an answer to an answer: its lines are taken now,
+    /// while the peer is at work. Who only sends takes many at once, and seldom.
+    #[inline(always)]
+    fn take_ahead(&mut self, len: usize) {
+        self.listen();
+        if !self.talks {
+            self.take_wanted();
+        } else {
             // The message first: who waits for the answer counts from here, and the lines may be
             // far away. Without the asymmetric fence `announce` has made one. A half that was split
             // off may be one of two streams, and nobody waits.
