@@ -77,6 +77,7 @@ pub(crate) trait MemoryMut: Memory {
     /// A record takes so many lines from `position` on, and another will begin behind them. The
     /// result is that of `begins` there.
     fn places(&self, position: u64, lines: usize) -> bool {
+        self.covers(position.wrapping_add(LINE as u64), lines - 1);
         self.begins(position.wrapping_add((lines * LINE) as u64))
     }
     /// The last line, from `position` on, up to which none is known to begin with payload; that at

@@ -18,19 +18,17 @@ enum Other {
     },
 }
 
-/// What is made of a message of one line.
+/// What is made of a message of one line: a position, and what fits beside it.
 trait Take {
-    type Made;
     /// One of so many bytes?
     fn fits(&self, len: usize) -> bool;
-    fn take(self, lines: Ring<'_>, position: u64, len: usize) -> Self::Made;
+    fn take(self, lines: Ring<'_>, position: u64, len: usize) -> u64;
 }
 
 /// Its position and, in the lowest bits, its length.
 struct Place;
 
 impl Take for Place {
-    type Made = u64;
     #[inline(always)]
     fn fits(&self, _len: usize) -> bool {
         true
@@ -45,7 +43,6 @@ impl Take for Place {
 struct Copy<'a>(&'a mut Vec<u8>);
 
 impl Take for Copy<'_> {
-    type Made = u64;
     #[inline(always)]
     fn fits(&self, len: usize) -> bool {
         len == self.0.len() && len >= *SHORT.start()
@@ -91,7 +88,7 @@ impl Receiver {
     /// A message of one line that is there and is no answer: the shortest way. Calls nothing, and
     /// so has nothing to save: what is not for it comes back as an error.
     #[inline(always)]
-    fn line<T: Take>(&mut self, take: T) -> Result<T::Made, Other> {
+    fn line(&mut self, take: impl Take) -> Result<u64, Other> {
         let owner = &*self.owner;
         let short = self.short && self.ring.is_used_to_lines();
         if !short || owner.is_forked() || owner.news() != self.news {
