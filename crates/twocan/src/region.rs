@@ -242,6 +242,7 @@ impl OwnRegion {
     }
 
     /// The payload of a reserved record.
+    #[inline]
     pub(crate) fn payload(&self, at: usize, len: usize) -> &[u8] {
         // SAFETY: inside the mapping (checked by `at`); only this process can write it, and the
         // record has not been published: its one writer is the sending half, which the caller
@@ -253,6 +254,7 @@ impl OwnRegion {
     /// this region and holds it exclusively (`Loan` borrows the sender), and the record is not
     /// published: nobody reads it but a hostile peer, which sees half-written bytes that are ours
     /// to give.
+    #[inline]
     #[allow(clippy::mut_from_ref)]
     pub(crate) fn payload_mut(&self, at: usize, len: usize) -> &mut [u8] {
         // SAFETY: inside the mapping (checked by `at`), and exclusive by what the caller promises
@@ -302,6 +304,7 @@ impl PeerRegion {
     }
 
     /// The payload bytes where they lie.
+    #[inline]
     pub(crate) fn payload(&self, at: usize, len: usize) -> *const [u8] {
         std::ptr::slice_from_raw_parts(self.0.at(at, len), len)
     }

@@ -35,11 +35,13 @@ pub struct Delivery<'r> {
 }
 
 impl<'r> Delivery<'r> {
+    #[inline]
     pub(super) fn new(receiver: &'r mut Receiver, found: Found) -> Delivery<'r> {
         Delivery { receiver, found }
     }
 
     /// Length in bytes.
+    #[inline]
     pub fn len(&self) -> usize {
         self.receiver.len(&self.found)
     }
@@ -95,10 +97,16 @@ impl<'r> Delivery<'r> {
     }
 
     /// The application is done with it: it does not come again, whoever is killed.
+    #[inline]
     pub fn acknowledge(self) {
         let Delivery { receiver, found } = self;
-        receiver.settle(found);
-        receiver.ack();
+        match found {
+            Found::Record(record) => receiver.done(record.next),
+            Found::Long => {
+                receiver.settle(found);
+                receiver.ack();
+            }
+        }
     }
 
     /// The bytes where they lie, without a copy; `None` for a message whose place is gone.
@@ -106,6 +114,7 @@ impl<'r> Delivery<'r> {
     /// # Safety
     /// Their writer must not change them while the slice lives. An honest peer never does; a
     /// hostile one can, and then the behaviour is undefined.
+    #[inline]
     pub unsafe fn as_slice(&self) -> Option<&[u8]> {
         match &self.found {
             Found::Long => Some(self.receiver.held_bytes()),

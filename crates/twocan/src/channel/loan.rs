@@ -1,7 +1,6 @@
 //! A message written where it will be read.
 
 use super::{Sender, Seq};
-use crate::layout::Kind;
 use crate::ring::Slot;
 use std::ops::{Deref, DerefMut};
 
@@ -26,11 +25,13 @@ pub struct Loan<'s> {
 }
 
 impl<'s> Loan<'s> {
+    #[inline]
     pub(super) fn new(sender: &'s mut Sender, slot: Slot, len: usize) -> Loan<'s> {
         Loan { sender, slot, len }
     }
 
     /// Sends the message. Cannot fail: the room was there.
+    #[inline]
     pub fn commit(self) -> Seq {
         let len = self.len;
         self.commit_len(len)
@@ -40,21 +41,23 @@ impl<'s> Loan<'s> {
     ///
     /// # Panics
     /// If `len` is more than was loaned.
+    #[inline]
     pub fn commit_len(self, len: usize) -> Seq {
         assert!(len <= self.len, "{len} bytes of a loan of {}", self.len);
-        let Loan { sender, slot, .. } = self;
-        sender.publish_loan(Kind::Data, slot, len)
+        self.sender.commit(len)
     }
 }
 
 impl Deref for Loan<'_> {
     type Target = [u8];
+    #[inline]
     fn deref(&self) -> &[u8] {
         self.sender.loaned(self.slot, self.len)
     }
 }
 
 impl DerefMut for Loan<'_> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
         self.sender.loaned_mut(self.slot, self.len)
     }

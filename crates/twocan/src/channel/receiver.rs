@@ -6,11 +6,10 @@ mod settle;
 mod short;
 
 use search::{Event, departed};
-use short::Itself;
+use short::{Itself, place_of};
 
 use super::delivery::{Delivery, Found};
 use super::{ByteReader, Incoming, Message, NOWHERE, PeerChange, Seq, Spin};
-use crate::layout::LINE;
 use crate::park::{Order, Woken};
 use crate::region::{PeerRegion, Ring};
 use crate::ring::{Consumer, Memory, ONE_LINE, Record};
@@ -191,7 +190,7 @@ impl Receiver {
     /// What `line_here` found, as a message.
     #[inline(always)]
     fn line_message(&self, found: u64) -> Message {
-        let (position, len) = (found & !(LINE as u64 - 1), found as usize % LINE);
+        let (position, len) = place_of(found);
         let region = self.view.inbox.first().map_or(0, |front| front.region.shape().id);
         Message::fill(len, Seq { region, position }, |to| {
             if let Some(front) = self.front() {
@@ -291,20 +290,42 @@ impl Receiver {
     ///
     /// # Errors
     /// As [`recv`](Receiver::recv).
+    #[inline]
     pub fn recv_delivery(&mut self) -> Result<Delivery<'_>, RecvError> {
-        self.recv_delivery_until(Until::FOREVER)
+        let lent = if self.is_asked() { self.lend_answer() } else { self.lend_here() };
+        self.delivery(lent, Until::FOREVER)
     }
 
     /// As [`recv_delivery`](Receiver::recv_delivery), waiting only so long.
     ///
     /// # Errors
     /// As [`recv_until`](Receiver::recv_until).
+    #[inline]
     pub fn recv_delivery_until<'c>(
         &mut self,
         until: impl Into<Until<'c>>,
     ) -> Result<Delivery<'_>, RecvError> {
-        let found = self.find(until)?;
+        let lent = if self.is_asked() { (NOWHERE, 0) } else { self.lend_here() };
+        self.delivery(lent, until)
+    }
+
+    /// What a short way has lent, or what `find` finds.
+    #[inline(always)]
+    fn delivery<'c>(
+        &mut self,
+        (position, len): (u64, usize),
+        until: impl Into<Until<'c>>,
+    ) -> Result<Delivery<'_>, RecvError> {
+        let found = match position {
+            NOWHERE => self.find_delivery(until)?,
+            _ => Found::Record(self.ring.plain_again(position, len)),
+        };
         Ok(Delivery::new(self, found))
+    }
+
+    #[inline(never)]
+    fn find_delivery<'c>(&mut self, until: impl Into<Until<'c>>) -> Result<Found, RecvError> {
+        self.find(until)
     }
 
     /// The next message or event, in the order of the stream: who joined, what was said, who left

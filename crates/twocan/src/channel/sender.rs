@@ -1,6 +1,8 @@
-//! The sending half: what an application calls. Publishing, credit and waiting are in `credit`.
+//! The sending half: what an application calls. How most messages are published is in `short`;
+//! everything else of publishing, credit and waiting in `credit`.
 
 mod credit;
+mod short;
 
 pub(super) use credit::peer_credit;
 
@@ -8,7 +10,7 @@ use super::conditions::{Acknowledged, PeerChange, Room};
 use super::{ByteWriter, Loan, Seq, Spin};
 use crate::layout::{END_FINISHED, Kind, LINE};
 use crate::park::{Order, Woken};
-use crate::ring::{Consumer, Memory, Peek, Producer, reached};
+use crate::ring::{Consumer, Memory, Peek, Producer, Slot, reached};
 use crate::session::{Owner, TxView};
 use crate::spin::Spinner;
 use crate::sync::Ordering;
@@ -225,6 +227,7 @@ impl Sender {
     ///
     /// # Errors
     /// `TooLarge` above [`max_loan`](Sender::max_loan); those of [`send`](Sender::send).
+    #[inline]
     pub fn loan(&mut self, len: usize) -> Result<Loan<'_>, SendError> {
         self.loan_until(len, Until::FOREVER)
     }
@@ -233,6 +236,7 @@ impl Sender {
     ///
     /// # Errors
     /// `Full`, and those of [`loan`](Sender::loan).
+    #[inline]
     pub fn try_loan(&mut self, len: usize) -> Result<Loan<'_>, SendError> {
         self.loan_until(len, Until::now())
     }
@@ -241,21 +245,30 @@ impl Sender {
     ///
     /// # Errors
     /// `TimedOut`, `Cancelled` (`Full` if `until` is now), and those of [`loan`](Sender::loan).
+    #[inline]
     pub fn loan_until<'c>(
         &mut self,
         len: usize,
         until: impl Into<Until<'c>>,
     ) -> Result<Loan<'_>, SendError> {
+        let slot = match self.quick_loan(len) {
+            Some(slot) => slot,
+            None => self.loan_slowly(len, &until.into())?,
+        };
+        Ok(Loan::new(self, slot, len))
+    }
+
+    #[inline(never)]
+    fn loan_slowly(&mut self, len: usize, until: &Until<'_>) -> Result<Slot, SendError> {
         self.admit(len)?;
         if len > self.ring.max_payload() {
             return Err(SendError::TooLarge { max: self.ring.max_payload() });
         }
-        let until = until.into();
         loop {
             if let Ok(slot) = self.ring.reserve(&self.owner.own, len) {
-                return Ok(Loan::new(self, slot, len));
+                return Ok(slot);
             }
-            self.wait_for_room(len, &until)?;
+            self.wait_for_room(len, until)?;
         }
     }
 

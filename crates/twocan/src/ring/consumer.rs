@@ -65,7 +65,12 @@ impl Consumer {
     /// Goes on behind a record that was peeked at.
     #[inline]
     pub(crate) fn advance(&mut self, record: &Record) {
-        self.position = record.next;
+        self.advance_to(record.next);
+    }
+
+    #[inline(always)]
+    pub(crate) fn advance_to(&mut self, next: u64) {
+        self.position = next;
     }
 
     /// The same, behind a record of one line, which stands at `position`; where the next begins.
@@ -138,6 +143,14 @@ impl Consumer {
             payload_at: at as usize + RECORD_HEAD,
             next: self.position.wrapping_add(foreseen),
         })
+    }
+
+    /// The same record again, of which only position and length were kept.
+    #[inline(always)]
+    pub(crate) fn plain_again(&self, position: u64, len: usize) -> Record {
+        let at = (position & (self.capacity - 1)) as usize;
+        let next = position.wrapping_add(self.usual);
+        Record { kind: Kind::Data, position, len, payload_at: at + RECORD_HEAD, next }
     }
 
     #[cold]

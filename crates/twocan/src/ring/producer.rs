@@ -1,6 +1,6 @@
 //! The writing side of a ring.
 
-use super::{Lines, MemoryMut, reached};
+use super::{Lines, MemoryMut, ONE_LINE, reached};
 use crate::layout::{Kind, LINE, RECORD_HEAD, head_word, max_payload, record_size, stamp};
 use crate::sync::Ordering;
 
@@ -153,14 +153,39 @@ impl Producer {
         if self.free() < size {
             return Err(Full);
         }
-        // The payload may be written and then given up.
-        if !cfg!(twocan_mutant = "given-up-unseen") {
+        self.reserved(memory, size);
+        Ok(self.slot())
+    }
+
+    /// As `reserve`, if there is room without padding as far as is known; false = `reserve` knows
+    /// more.
+    #[inline(always)]
+    pub(crate) fn reserve_plain<M: MemoryMut>(&mut self, memory: &M, len: usize) -> bool {
+        let size = record_size(len) as u64;
+        let room = self.bound.wrapping_sub(self.head);
+        if room < size {
+            return false;
+        }
+        self.reserved(memory, size);
+        true
+    }
+
+    /// The payload may be written and then given up.
+    #[inline(always)]
+    fn reserved<M: MemoryMut>(&mut self, memory: &M, size: u64) {
+        // That of a record of one line lies where none begins.
+        if size > LINE as u64 && !cfg!(twocan_mutant = "given-up-unseen") {
             if !cfg!(twocan_mutant = "blank-for-ever") {
                 self.set_blank(self.head);
             }
             memory.covers(self.head.wrapping_add(LINE as u64), size as usize / LINE - 1);
         }
-        Ok(Slot { position: self.head, payload_at: self.offset(self.head) + RECORD_HEAD })
+    }
+
+    /// Where the next record goes.
+    #[inline(always)]
+    pub(crate) fn slot(&self) -> Slot {
+        Slot { position: self.head, payload_at: self.offset(self.head) + RECORD_HEAD }
     }
 
     /// Copies and publishes a whole message, if there is room for it without padding as far as is
@@ -292,13 +317,25 @@ impl Producer {
     #[inline(always)]
     pub(crate) fn push_line<M: MemoryMut>(&mut self, memory: &M, message: &[u8]) -> Option<u64> {
         let position = self.head;
-        let next = position.wrapping_add(LINE as u64);
-        if !reached(self.clear, next) || cfg!(twocan_mutant = "publish-first") {
+        if !self.has_line() || cfg!(twocan_mutant = "publish-first") {
             return None;
         }
         memory.copy_in_line(position, message);
-        self.publish_before(memory, Kind::Data, message.len(), next);
+        self.publish_line(memory, message.len());
         Some(position)
+    }
+
+    /// Is there room for a record of one line, in front of a line that is blank?
+    #[inline(always)]
+    pub(crate) fn has_line(&self) -> bool {
+        reached(self.clear, self.head.wrapping_add(LINE as u64))
+    }
+
+    /// As `publish`, of a record for which `has_line` is true.
+    #[inline(always)]
+    pub(crate) fn publish_line<M: MemoryMut>(&mut self, memory: &M, len: usize) {
+        debug_assert!(len <= ONE_LINE && self.has_line());
+        self.publish_before(memory, Kind::Data, len, self.head.wrapping_add(LINE as u64));
     }
 
     /// After a publish, off the message's way: stores to the lines that the next record of the same

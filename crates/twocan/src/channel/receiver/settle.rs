@@ -31,6 +31,7 @@ impl Receiver {
         Seq { region: self.view.inbox.first().map_or(0, |f| f.region.shape().id), position }
     }
 
+    #[inline]
     pub(in crate::channel) fn len(&self, found: &Found) -> usize {
         match found {
             Found::Record(record) => record.len,
@@ -38,6 +39,7 @@ impl Receiver {
         }
     }
 
+    #[inline]
     pub(in crate::channel) fn held_bytes(&self) -> &[u8] {
         self.held.as_ref().map_or(&[], |h| &h.bytes)
     }
@@ -52,6 +54,7 @@ impl Receiver {
     }
 
     /// The bytes of a record where they lie.
+    #[inline]
     pub(in crate::channel) fn bytes_of(&self, record: &Record) -> Option<*const [u8]> {
         let front = self.front().filter(|_| !self.owner.is_forked())?;
         Some(front.region.payload(record.payload_at, record.len))
@@ -83,8 +86,14 @@ impl Receiver {
     /// Goes on behind a plain message that was handed out.
     #[inline(always)]
     pub(super) fn settle_record(&mut self, record: &Record) {
-        self.ring.advance(record);
-        self.settled(record.next);
+        self.settle_to(record.next);
+    }
+
+    /// The same; `next` is behind it.
+    #[inline(always)]
+    pub(super) fn settle_to(&mut self, next: u64) {
+        self.ring.advance_to(next);
+        self.settled(next);
     }
 
     /// The same, of a message of one line at `position`.

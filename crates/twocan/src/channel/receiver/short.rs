@@ -3,6 +3,7 @@
 
 use super::super::NOWHERE;
 use super::{Receiver, SHORT, pour_record};
+use crate::layout::LINE;
 use crate::park::{Order, Woken};
 use crate::region::{PeerRegion, Ring};
 use crate::ring::{Memory, ONE_LINE, Record};
@@ -20,6 +21,8 @@ enum Other {
 
 /// What is made of a message of one line: a position, and what fits beside it.
 trait Take {
+    /// Is the message handed out for good? If not, it comes again.
+    const SETTLES: bool = true;
     /// One of so many bytes?
     fn fits(&self, len: usize) -> bool;
     fn take(self, lines: Ring<'_>, position: u64, len: usize) -> u64;
@@ -36,6 +39,30 @@ impl Take for Place {
     #[inline(always)]
     fn take(self, _lines: Ring<'_>, position: u64, len: usize) -> u64 {
         position | len as u64
+    }
+}
+
+/// As `Place`, or position and length, of a message that stays where it is.
+struct Lent;
+
+impl Take for Lent {
+    const SETTLES: bool = false;
+    #[inline(always)]
+    fn fits(&self, _len: usize) -> bool {
+        true
+    }
+    #[inline(always)]
+    fn take(self, lines: Ring<'_>, position: u64, len: usize) -> u64 {
+        Place.take(lines, position, len)
+    }
+}
+
+impl TakeRecord for Lent {
+    type Made = (u64, usize);
+    const SETTLES: bool = false;
+    #[inline(always)]
+    fn take(self, _region: &PeerRegion, _lines: Ring<'_>, record: &Record) -> (u64, usize) {
+        (record.position, record.len)
     }
 }
 
@@ -57,6 +84,8 @@ impl Take for Copy<'_> {
 /// What is made of a record.
 pub(super) trait TakeRecord {
     type Made;
+    /// Is the message handed out for good? If not, it comes again.
+    const SETTLES: bool = true;
     /// It is told the region, which is at hand.
     fn take(self, region: &PeerRegion, lines: Ring<'_>, record: &Record) -> Self::Made;
 }
@@ -88,7 +117,7 @@ impl Receiver {
     /// A message of one line that is there and is no answer: the shortest way. Calls nothing, and
     /// so has nothing to save: what is not for it comes back as an error.
     #[inline(always)]
-    fn line(&mut self, take: impl Take) -> Result<u64, Other> {
+    fn line<T: Take>(&mut self, take: T) -> Result<u64, Other> {
         let owner = &*self.owner;
         let short = self.short && self.ring.is_used_to_lines();
         if !short || owner.is_forked() || owner.news() != self.news {
@@ -111,7 +140,9 @@ impl Receiver {
             say(due, self.generation, front, owner, self.news, order, woken)?;
         }
         let taken = take.take(lines, position, len);
-        self.settle_line(position);
+        if T::SETTLES {
+            self.settle_line(position);
+        }
         Ok(taken)
     }
 
@@ -161,6 +192,52 @@ impl Receiver {
         self.answer(Pour(buffer)).unwrap_or(NOWHERE)
     }
 
+    /// Position and length of the next message, by one of the short ways; it stays the next. The
+    /// position may be `NOWHERE`.
+    #[inline(never)]
+    pub(super) fn lend_here(&mut self) -> (u64, usize) {
+        match self.line(Lent) {
+            Ok(found) => place_of(found),
+            Err(Other::Record) => self.lend_record(),
+            Err(Other::Acknowledged { slim }) => self.lend_acknowledged(slim),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn lend_acknowledged(&mut self, slim: bool) -> (u64, usize) {
+        self.acknowledged(slim);
+        self.lend_record()
+    }
+
+    #[inline(never)]
+    fn lend_record(&mut self) -> (u64, usize) {
+        self.record(Lent).unwrap_or((NOWHERE, 0))
+    }
+
+    /// As `lend_here`, if this half `is_asked`.
+    #[inline(never)]
+    pub(super) fn lend_answer(&mut self) -> (u64, usize) {
+        self.answer(Lent).unwrap_or((NOWHERE, 0))
+    }
+
+    /// Goes on behind a record that was lent, to `next`, and acknowledges it.
+    #[inline(never)]
+    pub(in crate::channel) fn done(&mut self, next: u64) {
+        self.settle_to(next);
+        let owner = &*self.owner;
+        let front = self.view.inbox.first();
+        let Some(front) = front.filter(|_| self.short && !owner.is_forked()) else {
+            return self.ack();
+        };
+        let due = std::mem::take(self.due.position.get_mut());
+        let (order, woken) = (&mut self.order, &self.woken);
+        let said = say(due, self.generation, front, owner, self.news, order, woken);
+        if let Err(Other::Acknowledged { slim }) = said {
+            self.acknowledged(slim);
+        }
+    }
+
     /// Has this end sent something since this half waited last?
     #[inline(always)]
     pub(super) fn is_asked(&self) -> bool {
@@ -206,7 +283,9 @@ impl Receiver {
             return None;
         }
         let taken = take.take(region, lines, &record);
-        self.settle_record(&record);
+        if T::SETTLES {
+            self.settle_record(&record);
+        }
         Some(taken)
     }
 
@@ -245,7 +324,9 @@ impl Receiver {
         if fresh {
             self.head_start.learn(late, record.lines());
         }
-        self.settle_record(&record);
+        if T::SETTLES {
+            self.settle_record(&record);
+        }
         Some(taken)
     }
 }
@@ -268,6 +349,12 @@ fn say(
     let slim = order.published();
     let calm = !slim && owner.news() == news && owner.sender_is_awake(&front.region, woken);
     if calm { Ok(()) } else { Err(Other::Acknowledged { slim }) }
+}
+
+/// What `Place` made.
+#[inline(always)]
+pub(super) fn place_of(found: u64) -> (u64, usize) {
+    (found & !(LINE as u64 - 1), found as usize % LINE)
 }
 
 const _: () = assert!(ONE_LINE < 63, "NOWHERE is no position with a length");

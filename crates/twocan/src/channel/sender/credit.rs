@@ -1,12 +1,12 @@
 //! Publishing, credit, and what ends a wait of the sending half.
 
-use super::super::{Direction, NOWHERE, Seq};
+use super::super::{Direction, Seq};
 use super::Sender;
 use crate::error::Violation;
 use crate::layout::{Kind, LINE, record_size};
 use crate::park::{self};
 use crate::region::{OwnRegion, PeerRegion};
-use crate::ring::{Memory, ONE_LINE, Producer, Slot, reached};
+use crate::ring::{Memory, Producer, reached};
 use crate::session::{Departed, Half, TxView, takes_part};
 use crate::spin::{Pace, Spinner};
 use crate::sync::{Ordering, full_fence};
@@ -18,13 +18,7 @@ use std::sync::Arc;
 /// Lines between two looks at what a receiver elsewhere has acknowledged.
 const SELDOM: u64 = 32;
 
-/// Fits one line, and is copied without a call.
-#[inline(always)]
-fn is_one_line(message: &[u8]) -> bool {
-    message.len().wrapping_sub(8) <= ONE_LINE - 8
-}
-
-fn is_time_to_look(head: u64) -> bool {
+pub(super) fn is_time_to_look(head: u64) -> bool {
     head / LINE as u64 % SELDOM == 0
 }
 
@@ -48,86 +42,6 @@ impl Sender {
             }
         }
         Ok(())
-    }
-
-    /// The short way of a message that has room and about which there is nothing to be said.
-    #[inline(always)]
-    pub(in crate::channel) fn quick(&mut self, message: &[u8]) -> Option<Seq> {
-        let position = self.quick_send(message);
-        let region = self.owner.own.shape().id;
-        (position != NOWHERE).then_some(Seq { region, position })
-    }
-
-    /// Its position; `NOWHERE` = the long way. What comes back in a register need not be stored,
-    /// and a function whose last act is a call has nothing to save for later.
-    #[inline(never)]
-    fn quick_send(&mut self, message: &[u8]) -> u64 {
-        let owner = &*self.owner;
-        // Copied without a call.
-        let admitted = is_one_line(message) && message.len() < self.limit;
-        if !admitted || owner.is_forked() || owner.news() != self.news {
-            return self.quick_send_lines(message);
-        }
-        match self.ring.push_line(&owner.own, message) {
-            // The head has come at most 64 lines further than `quick_send_lines` has asked for
-            // pages for, which are made long before they are needed.
-            Some(position) => self.sent_now(position, message.len(), false),
-            None => self.quick_send_lines(message),
-        }
-    }
-
-    #[inline(never)]
-    fn quick_send_lines(&mut self, message: &[u8]) -> u64 {
-        let owner = &*self.owner;
-        if message.len() >= self.limit || owner.is_forked() || owner.news() != self.news {
-            return NOWHERE;
-        }
-        match self.ring.push_plain(&owner.own, message) {
-            Some(position) => {
-                let more = self.owner.own.wants_pages(self.ring.head()) || self.ring.wants_lines();
-                self.sent_now(position, message.len(), more)
-            }
-            None => NOWHERE,
-        }
-    }
-
-    #[inline(always)]
-    fn sent_now(&mut self, position: u64, len: usize, more: bool) -> u64 {
-        self.last = position | 1;
-        if self.is_calm() && !more { position } else { self.after_sending(len) }
-    }
-
-    /// After publishing, without a fence: is there nothing more to do?
-    #[inline(always)]
-    fn is_calm(&self) -> bool {
-        let (owner, head) = (&*self.owner, self.ring.head());
-        self.order.is_lean()
-            && owner.news() == self.news
-            && self.view.peer.as_ref().is_some_and(|peer| owner.receiver_is_awake(peer))
-            && !self.talks
-            && if self.attached { !self.has_heard() } else { !is_time_to_look(head) }
-    }
-
-    /// The position of the message that was sent. Not told: to keep it over the call would cost
-    /// the caller a store.
-    #[inline(never)]
-    fn after_sending(&mut self, len: usize) -> u64 {
-        self.announce();
-        self.take_ahead(len);
-        self.last & !1
-    }
-
-    /// As far as the record; the caller says that it was `accepted`.
-    #[inline(always)]
-    pub(super) fn quick_write(&mut self, message: &[u8]) -> Option<u64> {
-        let owner = &*self.owner;
-        if message.len() >= self.limit || owner.is_forked() || owner.news() != self.news {
-            return None;
-        }
-        // Copied without a call.
-        let line =
-            if is_one_line(message) { self.ring.push_line(&owner.own, message) } else { None };
-        line.or_else(|| self.ring.push_plain(&owner.own, message))
     }
 
     /// One record, published and announced; `None` = no room as far as is known.
@@ -178,7 +92,7 @@ impl Sender {
 
     /// Has this end acknowledged anything since it sent last?
     #[inline(always)]
-    fn has_heard(&self) -> bool {
+    pub(super) fn has_heard(&self) -> bool {
         self.owner.own.header().progress.ack.load(Ordering::Relaxed) != self.heard
     }
 
@@ -213,7 +127,7 @@ impl Sender {
     /// In a conversation the next message will be an answer to an answer: its lines are taken now,
     /// while the peer is at work. Who only sends takes many at once, and seldom.
     #[inline(always)]
-    fn take_ahead(&mut self, len: usize) {
+    pub(super) fn take_ahead(&mut self, len: usize) {
         self.listen();
         if !self.talks {
             self.take_wanted();
@@ -325,27 +239,6 @@ impl Sender {
             Err(SendError::PeerMisbehaved(_)) => Ok(()),
             other => other,
         }
-    }
-
-    pub(in crate::channel) fn publish_loan(&mut self, kind: Kind, slot: Slot, len: usize) -> Seq {
-        assert!(!self.owner.is_forked(), "a loan does not survive fork");
-        self.ring.publish(&self.owner.own, kind, len);
-        let seq = self.accepted(slot.position);
-        self.announce();
-        self.take_ahead(len);
-        seq
-    }
-
-    pub(in crate::channel) fn loaned(&self, slot: Slot, len: usize) -> &[u8] {
-        assert!(!self.owner.is_forked(), "a loan does not survive fork");
-        self.owner.own.payload(slot.payload_at, len)
-    }
-
-    pub(in crate::channel) fn loaned_mut(&mut self, slot: Slot, len: usize) -> &mut [u8] {
-        assert!(!self.owner.is_forked(), "a loan does not survive fork");
-        // Exclusive: `&mut self` is the only producer of the region, and the slot lies behind its
-        // head.
-        self.owner.own.payload_mut(slot.payload_at, len)
     }
 
     pub(super) fn violation(&mut self, violation: Violation) -> SendError {
