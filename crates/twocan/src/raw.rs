@@ -22,10 +22,10 @@ pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
         match len {
             48 => three_blocks(from, to),
             33..=64 => {
-                half_line(from, to, 0, 16);
-                half_line(from, to, len - 32, len - 16);
+                two_blocks(from, to);
+                two_blocks(from.add(len - 32), to.add(len - 32));
             }
-            16..=32 => half_line(from, to, 0, len - 16),
+            16..=32 => first_and_last(from, to, len - 16),
             ..16 => few(from, to, len),
             65..=SMALL => blocks(from, to, len),
             _ => crate::sys::memory::copy_opaque(from, to, len),
@@ -47,18 +47,18 @@ unsafe fn copy_words(from: *const u8, to: *mut u8, len: usize) {
         match len {
             48 => six_words(from, to),
             33..=64 => {
-                two_words(from, to, 0);
-                two_words(from, to, 16);
-                two_words(from, to, len - 32);
-                two_words(from, to, len - 16);
+                two_words::<0>(from, to);
+                two_words::<16>(from, to);
+                two_words::<0>(from.add(len - 32), to.add(len - 32));
+                two_words::<16>(from.add(len - 32), to.add(len - 32));
             }
             16..=32 => {
-                two_words(from, to, 0);
-                two_words(from, to, len - 16);
+                two_words::<0>(from, to);
+                two_words::<0>(from.add(len - 16), to.add(len - 16));
             }
             8..16 => {
-                one_word(from, to, 0);
-                one_word(from, to, len - 8);
+                one_word(from, to);
+                one_word(from.add(len - 8), to.add(len - 8));
             }
             ..8 => few(from, to, len),
             65..=WORDS => many_words(from, to, len),
@@ -74,31 +74,30 @@ const WORDS: usize = 256;
 /// Copies 8 bytes.
 ///
 /// # Safety
-/// As [`copy`], for the 8 bytes at `at`.
+/// As [`copy`], for 8 bytes.
 #[cfg(all(target_arch = "x86_64", not(twocan_tsan)))]
 #[inline(always)]
-unsafe fn one_word(from: *const u8, to: *mut u8, at: usize) {
+unsafe fn one_word(from: *const u8, to: *mut u8) {
     // SAFETY: the caller vouches for both ranges.
     unsafe {
         std::arch::asm!(
-            "mov {a}, qword ptr [{from} + {at}]",
-            "mov qword ptr [{to} + {at}], {a}",
+            "mov {a}, qword ptr [{from}]",
+            "mov qword ptr [{to}], {a}",
             from = in(reg) from,
             to = in(reg) to,
-            at = in(reg) at,
             a = out(reg) _,
             options(nostack, preserves_flags)
         );
     }
 }
 
-/// Copies 16 bytes.
+/// Copies the 16 bytes from `AT` on.
 ///
 /// # Safety
-/// As [`copy`], for the 16 bytes at `at`.
+/// As [`copy`], for those 16 bytes.
 #[cfg(all(target_arch = "x86_64", not(twocan_tsan)))]
 #[inline(always)]
-unsafe fn two_words(from: *const u8, to: *mut u8, at: usize) {
+unsafe fn two_words<const AT: usize>(from: *const u8, to: *mut u8) {
     // SAFETY: the caller vouches for both ranges.
     unsafe {
         std::arch::asm!(
@@ -107,14 +106,14 @@ unsafe fn two_words(from: *const u8, to: *mut u8, at: usize) {
             "movups [{to} + {at}], {a}",
             from = in(reg) from,
             to = in(reg) to,
-            at = in(reg) at,
+            at = const AT,
             a = out(xmm_reg) _,
             options(nostack, preserves_flags)
         );
     }
 }
 
-/// Copies 48 bytes, all there is in a line: no register for where.
+/// Copies 48 bytes, all there is in a line.
 ///
 /// # Safety
 /// As [`copy`], for 48 bytes.
@@ -224,24 +223,46 @@ unsafe fn few(from: *const u8, to: *mut u8, len: usize) {
 #[cfg(all(target_arch = "x86_64", not(twocan_tsan)))]
 const SMALL: usize = 256;
 
-/// Copies 16 bytes at each of two places, which may overlap.
+/// Copies 16 bytes, and the 16 bytes from `last` on, which may overlap.
 ///
 /// # Safety
 /// As [`copy`], for the 16 bytes at both places.
 #[cfg(all(target_arch = "x86_64", not(twocan_tsan)))]
 #[inline(always)]
-unsafe fn half_line(from: *const u8, to: *mut u8, first: usize, second: usize) {
+unsafe fn first_and_last(from: *const u8, to: *mut u8, last: usize) {
     // SAFETY: the caller vouches for both ranges.
     unsafe {
         std::arch::asm!(
-            "movups {a}, [{from} + {first}]",
-            "movups {b}, [{from} + {second}]",
-            "movups [{to} + {first}], {a}",
-            "movups [{to} + {second}], {b}",
+            "movups {a}, [{from}]",
+            "movups {b}, [{from} + {last}]",
+            "movups [{to}], {a}",
+            "movups [{to} + {last}], {b}",
             from = in(reg) from,
             to = in(reg) to,
-            first = in(reg) first,
-            second = in(reg) second,
+            last = in(reg) last,
+            a = out(xmm_reg) _,
+            b = out(xmm_reg) _,
+            options(nostack, preserves_flags)
+        );
+    }
+}
+
+/// Copies 32 bytes.
+///
+/// # Safety
+/// As [`copy`], for 32 bytes.
+#[cfg(all(target_arch = "x86_64", not(twocan_tsan)))]
+#[inline(always)]
+unsafe fn two_blocks(from: *const u8, to: *mut u8) {
+    // SAFETY: the caller vouches for both ranges.
+    unsafe {
+        std::arch::asm!(
+            "movups {a}, [{from}]",
+            "movups {b}, [{from} + 16]",
+            "movups [{to}], {a}",
+            "movups [{to} + 16], {b}",
+            from = in(reg) from,
+            to = in(reg) to,
             a = out(xmm_reg) _,
             b = out(xmm_reg) _,
             options(nostack, preserves_flags)

@@ -127,7 +127,15 @@ impl<'a> Lines<'a> for Ring<'a> {
     }
 }
 
-impl Ring<'_> {
+impl<'a> Ring<'a> {
+    /// The header of the region that the ring is part of.
+    #[inline(always)]
+    pub(crate) fn header(self) -> &'a Header {
+        // SAFETY: the mapping begins RING_AT bytes before the ring, with the header, and is mapped
+        // while the region is borrowed; its words are atomics and may change under us.
+        unsafe { &*self.base.sub(RING_AT).cast::<Header>() }
+    }
+
     /// Copies the payload of a record of one line.
     #[inline(always)]
     pub(crate) fn copy_out(self, position: u64, to: &mut [u8]) {

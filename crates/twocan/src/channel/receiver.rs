@@ -40,6 +40,8 @@ pub struct Receiver {
     short: bool,
     /// The longest message of the region in front that comes in one record.
     longest: u32,
+    /// The same in one line.
+    longest_line: u32,
     /// Generation of the region that `ring` reads; 0 = none yet.
     generation: u32,
     /// What was handed out and is to be acknowledged. Shared with waits on `&self`.
@@ -107,6 +109,7 @@ impl Receiver {
             ring: Consumer::new(0, crate::layout::MIN_CAPACITY),
             short: false,
             longest: 0,
+            longest_line: 0,
             generation: 0,
             due: Due::default(),
             assembly: None,

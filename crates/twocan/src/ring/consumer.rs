@@ -1,7 +1,7 @@
 //! The reading side of a ring. Everything it reads was written by somebody who may be hostile: each
 //! word is read once, checked, and then used.
 
-use super::{Lines, Memory, ONE_LINE};
+use super::{Lines, Memory};
 use crate::error::Violation;
 use crate::layout::{Kind, LINE, RECORD_HEAD, head_word, max_payload, record_size, stamp};
 use crate::sync::{Ordering, unrelated};
@@ -99,17 +99,22 @@ impl Consumer {
         self.usual == LINE as u64
     }
 
-    /// The length of the record here, which is `ready`, if it is a whole message of one line, of at
-    /// most `longest` bytes. Where the next one begins need not be computed from it.
+    /// The length of the record at `position`, if one is there and is a whole message of one line,
+    /// of at most `longest` bytes (no more than fit a line). Where the next one begins need not be
+    /// computed from it.
     #[inline(always)]
-    pub(crate) fn line<'a>(&self, lines: impl Lines<'a>, longest: u32) -> Option<usize> {
-        // As in `plain`. A line lies inside the ring wherever it begins.
-        let len = self.head(lines).wrapping_sub(head_word(Kind::Data, 0));
-        let fits = len <= ONE_LINE as u64 && len <= u64::from(longest);
-        if !fits && !cfg!(twocan_mutant = "no-bounds-check") {
+    pub(crate) fn line<'a>(position: u64, lines: impl Lines<'a>, longest: u32) -> Option<usize> {
+        // As in `ready` and in `plain`. A line lies inside the ring wherever it begins.
+        // SYNC payload-published
+        if lines.stamp(position).load(PEEK) != stamp(position) {
             return None;
         }
-        let len = if cfg!(twocan_mutant = "double-fetch") { self.head(lines) } else { len };
+        let head = || lines.head(position).load(Ordering::Relaxed);
+        let len = head().wrapping_sub(head_word(Kind::Data, 0));
+        if len > u64::from(longest) && !cfg!(twocan_mutant = "no-bounds-check") {
+            return None;
+        }
+        let len = if cfg!(twocan_mutant = "double-fetch") { head() } else { len };
         Some(len as u32 as usize)
     }
 

@@ -23,7 +23,7 @@ pub(crate) use state::{Departed, Front, RxView, TxView};
 
 use crate::direction::Direction;
 use crate::error::{Error, Result, Violation};
-use crate::layout::{END_FINISHED, END_GOODBYE, END_REASON};
+use crate::layout::{END_FINISHED, END_GOODBYE, END_REASON, Header};
 use crate::park::{self, Arming, MODE_DOORBELL, MODE_FUTEX, Woken, change};
 use crate::peer::PeerInfo;
 use crate::region::{OwnRegion, PeerRegion};
@@ -203,8 +203,8 @@ impl End {
 
     /// Has `wake_sender` nothing to do? To be asked as it is.
     #[inline(always)]
-    pub(crate) fn sender_is_awake(&self, peer: &PeerRegion, woken: &Woken) -> bool {
-        woken.has_nobody(&peer.header().arm_tx)
+    pub(crate) fn sender_is_awake(&self, peer: &Header, woken: &Woken) -> bool {
+        woken.has_nobody(&peer.arm_tx)
     }
 
     /// Wakes the peer's sender if it sleeps (true: it did). The caller has acknowledged and made

@@ -5,7 +5,7 @@ use super::{Assembly, Held, Receiver};
 use crate::error::Violation;
 use crate::layout::{FIRST_HEAD, Kind, max_payload};
 use crate::region::PeerRegion;
-use crate::ring::{Consumer, Memory, Peek, Record, reached};
+use crate::ring::{Consumer, Memory, ONE_LINE, Peek, Record, reached};
 use crate::session::{Departed, Front, takes_part};
 use crate::sync::Ordering;
 use crate::until::Gone;
@@ -355,6 +355,7 @@ impl Receiver {
         self.ring = Consumer::new(start, front.region.capacity());
         let longest = max_payload(front.region.capacity()) as u64;
         self.longest = longest.min(self.owner.card.max_message) as u32;
+        self.longest_line = self.longest.min(ONE_LINE as u32);
         // `taken` speaks of the region that `ack` names: cleared before `ack` names another.
         let progress = &self.owner.own.header().progress;
         progress.taken.store(0, Ordering::Release);

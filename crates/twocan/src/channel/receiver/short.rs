@@ -6,9 +6,9 @@ use super::{Receiver, SHORT, pour_record};
 use crate::layout::LINE;
 use crate::park::{Order, Woken};
 use crate::region::{PeerRegion, Ring};
-use crate::ring::{Memory, ONE_LINE, Record};
+use crate::ring::{Consumer, Memory, ONE_LINE, Record};
 use crate::session::{End, Front};
-use crate::sync::Ordering;
+use crate::sync::{Ordering, unrelated};
 
 /// What is not for the shortest way.
 enum Other {
@@ -24,7 +24,7 @@ trait Take {
     /// Is the message handed out for good? If not, it comes again.
     const SETTLES: bool = true;
     /// One of so many bytes?
-    fn fits(&self, len: usize) -> bool;
+    fn fits(&mut self, len: usize) -> bool;
     fn take(self, lines: Ring<'_>, position: u64, len: usize) -> u64;
 }
 
@@ -33,7 +33,7 @@ struct Place;
 
 impl Take for Place {
     #[inline(always)]
-    fn fits(&self, _len: usize) -> bool {
+    fn fits(&mut self, _len: usize) -> bool {
         true
     }
     #[inline(always)]
@@ -48,7 +48,7 @@ struct Lent;
 impl Take for Lent {
     const SETTLES: bool = false;
     #[inline(always)]
-    fn fits(&self, _len: usize) -> bool {
+    fn fits(&mut self, _len: usize) -> bool {
         true
     }
     #[inline(always)]
@@ -66,17 +66,26 @@ impl TakeRecord for Lent {
     }
 }
 
-/// A copy. Messages are often short, and as long as the one before: then nothing is called.
-struct Copy<'a>(&'a mut Vec<u8>);
+/// A copy. Messages are often short, and as long as the one before: then nothing is called, and no
+/// load waits for the length that stands in the ring.
+struct Copy<'a> {
+    buffer: &'a mut Vec<u8>,
+    foreseen: usize,
+}
 
 impl Take for Copy<'_> {
     #[inline(always)]
-    fn fits(&self, len: usize) -> bool {
-        len == self.0.len() && len >= *SHORT.start()
+    fn fits(&mut self, len: usize) -> bool {
+        let usual = self.buffer.len();
+        self.foreseen = unrelated(usual as u64) as usize;
+        len == usual && (*SHORT.start()..=ONE_LINE).contains(&self.foreseen)
     }
     #[inline(always)]
     fn take(self, lines: Ring<'_>, position: u64, _len: usize) -> u64 {
-        lines.copy_out(position, self.0);
+        // All of it; to say so would be a call that never comes.
+        if let Some(to) = self.buffer.get_mut(..self.foreseen) {
+            lines.copy_out(position, to);
+        }
         position
     }
 }
@@ -117,31 +126,33 @@ impl Receiver {
     /// A message of one line that is there and is no answer: the shortest way. Calls nothing, and
     /// so has nothing to save: what is not for it comes back as an error.
     #[inline(always)]
-    fn line<T: Take>(&mut self, take: T) -> Result<u64, Other> {
+    fn line<T: Take>(&mut self, mut take: T) -> Result<u64, Other> {
         let owner = &*self.owner;
-        let short = self.short && self.ring.is_used_to_lines();
-        if !short || owner.is_forked() || owner.news() != self.news {
+        if !self.short || !self.ring.is_used_to_lines() || owner.is_forked() {
             return Err(Other::Record);
         }
         let front = self.view.inbox.first().ok_or(Other::Record)?;
         let (lines, position) = (front.region.lines(), self.ring.position());
-        if !self.ring.ready(lines) {
-            return Err(Other::Record);
-        }
-        let len = self.ring.line(lines, self.longest).ok_or(Other::Record)?;
-        // SYNC discard
-        let discard = front.region.header().discard.load(Ordering::Acquire);
-        if !take.fits(len) || discard != 0 {
-            return Err(Other::Record);
-        }
-        let due = std::mem::take(self.due.position.get_mut());
-        if due != 0 {
+        // All that lies before was handed out. It is not always due, but saying it again costs less
+        // than asking.
+        if T::SETTLES || *self.due.position.get_mut() != 0 {
             let (order, woken) = (&mut self.order, &self.woken);
-            say(due, self.generation, front, owner, self.news, order, woken)?;
+            say(position, self.generation, front, lines, owner, self.news, order, woken)?;
+        } else if owner.news() != self.news {
+            return Err(Other::Record);
         }
+        let len = Consumer::line(position, lines, self.longest_line).filter(|len| take.fits(*len));
+        // SYNC discard
+        let discard = lines.header().discard.load(Ordering::Acquire);
+        let (Some(len), 0) = (len, discard) else {
+            *self.due.position.get_mut() = 0;
+            return Err(Other::Record);
+        };
         let taken = take.take(lines, position, len);
         if T::SETTLES {
             self.settle_line(position);
+        } else {
+            *self.due.position.get_mut() = 0;
         }
         Ok(taken)
     }
@@ -167,7 +178,7 @@ impl Receiver {
     /// The next message into a buffer, by one of the short ways: its position, or `NOWHERE`.
     #[inline(never)]
     pub(super) fn quick_into(&mut self, buffer: &mut Vec<u8>) -> u64 {
-        match self.line(Copy(buffer)) {
+        match self.line(Copy { buffer, foreseen: 0 }) {
             Ok(position) => position,
             Err(Other::Record) => self.record_into(buffer),
             Err(Other::Acknowledged { slim }) => self.acknowledged_into(slim, buffer),
@@ -231,8 +242,8 @@ impl Receiver {
             return self.ack();
         };
         let due = std::mem::take(self.due.position.get_mut());
-        let (order, woken) = (&mut self.order, &self.woken);
-        let said = say(due, self.generation, front, owner, self.news, order, woken);
+        let (lines, order, woken) = (front.region.lines(), &mut self.order, &self.woken);
+        let said = say(due & !1, self.generation, front, lines, owner, self.news, order, woken);
         if let Err(Other::Acknowledged { slim }) = said {
             self.acknowledged(slim);
         }
@@ -255,7 +266,8 @@ impl Receiver {
         let due = std::mem::take(self.due.position.get_mut());
         if due != 0 {
             let (order, woken) = (&mut self.order, &self.woken);
-            let said = say(due, self.generation, front, owner, self.news, order, woken);
+            let lines = front.region.lines();
+            let said = say(due & !1, self.generation, front, lines, owner, self.news, order, woken);
             if let Err(Other::Acknowledged { slim }) = said {
                 self.acknowledged(slim);
                 return self.short; // no longer, if there were news
@@ -331,23 +343,25 @@ impl Receiver {
     }
 }
 
-/// As `acknowledge`, of what is `due`; `short` says that the region in front is the live one's.
+/// As `acknowledge`, of what lies before `position`. The region in front, whose `lines` these are,
+/// is the live one's.
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 fn say(
-    due: u64,
+    position: u64,
     generation: u32,
     front: &Front,
+    lines: Ring<'_>,
     owner: &End,
     news: u64,
     order: &mut Order,
     woken: &Woken,
 ) -> Result<(), Other> {
-    let position = due & !1;
     // SYNC read-position: pairs with the watcher, which hands it to a newcomer.
     front.read.store(position, Ordering::Release);
     owner.own.header().progress.acknowledge(generation, position);
     let slim = order.published();
-    let calm = !slim && owner.news() == news && owner.sender_is_awake(&front.region, woken);
+    let calm = !slim && owner.news() == news && owner.sender_is_awake(lines.header(), woken);
     if calm { Ok(()) } else { Err(Other::Acknowledged { slim }) }
 }
 
