@@ -373,6 +373,10 @@ impl MemoryMut for OwnRegion {
         self.starts.place(position, lines)
     }
     #[inline(always)]
+    fn places_near(&self, position: u64, lines: usize) -> Option<bool> {
+        self.starts.place_near(position, lines)
+    }
+    #[inline(always)]
     fn head_moves(&self, head: u64) {
         // SYNC own-head: pairs with the check of a last acknowledgement, by way of the stamp stored
         // after this.

@@ -49,6 +49,53 @@ fn an_honest_end_is_welcome_after_one_that_boasted_of_its_age() {
     c.wait_peer(SOON).unwrap();
 }
 
+/// Each length by way of a loan and a delivery, which is dropped once; lines and more lines, in
+/// turn and one after the other.
+#[test]
+fn what_is_lent_comes_again_until_it_is_acknowledged() {
+    let (mut a, mut b) = Channel::pair().unwrap();
+    let send = |end: &mut Channel, len: usize, byte: u8| {
+        let mut loan = end.sender().loan(len).unwrap();
+        loan.fill(byte);
+        drop(loan); // given up: sends nothing
+        let mut loan = end.sender().loan(len).unwrap();
+        loan.fill(byte);
+        loan.commit()
+    };
+    let take = |end: &mut Channel, other: &Channel, len: usize, byte: u8| {
+        let mut seqs = Vec::new();
+        for _ in 0..2 {
+            let delivery = end.receiver().recv_delivery_until(SOON).unwrap();
+            seqs.push(delivery.seq());
+        }
+        let mut taker = || {
+            let delivery = end.receiver().recv_delivery().unwrap();
+            seqs.push(delivery.seq());
+            let message = delivery.to_message();
+            assert!(message.len() == len && message.iter().all(|b| *b == byte), "{len}");
+            // SAFETY: the other end is ours, and writes nothing meanwhile.
+            assert_eq!(unsafe { delivery.as_slice() }, Some(&*message));
+            assert!(!other.tx.is_acknowledged(delivery.seq()), "{len}: before");
+            delivery.acknowledge();
+        };
+        taker();
+        assert!(seqs.iter().all(|seq| *seq == seqs[0]), "{len}: another one");
+        assert!(other.tx.is_acknowledged(seqs[0]), "{len}: behind");
+    };
+    // Often enough that fences become rare, and that the ring comes round.
+    for round in 0..400_u32 {
+        for len in [48, 0, 8, 48, 48, 49, 64, 64, 300, 4000, 64] {
+            let byte = (round as usize + len) as u8;
+            send(&mut a, len, byte);
+            take(&mut b, &a, len, byte);
+            if round % 2 == 0 {
+                send(&mut b, len, byte);
+                take(&mut a, &b, len, byte);
+            }
+        }
+    }
+}
+
 #[test]
 fn what_does_not_go_the_short_way_teaches_nothing_about_when_to_look() {
     let (mut a, mut b) = Channel::pair().unwrap();

@@ -80,6 +80,10 @@ pub(crate) trait MemoryMut: Memory {
         self.covers(position.wrapping_add(LINE as u64), lines - 1);
         self.begins(position.wrapping_add((lines * LINE) as u64))
     }
+    /// As `places`, if that takes one look; `None` = nothing was done.
+    fn places_near(&self, _position: u64, _lines: usize) -> Option<bool> {
+        None
+    }
     /// The last line, from `position` on, up to which none is known to begin with payload; that at
     /// `position` is.
     fn blank_until(&self, position: u64) -> u64 {

@@ -202,6 +202,21 @@ impl Producer {
         Some(position)
     }
 
+    /// As `push_plain`, of a message of a few lines, without a call. `None` = ask `push_plain`.
+    #[inline(always)]
+    pub(crate) fn push_few<M: MemoryMut>(&mut self, memory: &M, message: &[u8]) -> Option<u64> {
+        let position = self.head;
+        let (room, size) = (self.bound.wrapping_sub(position), record_size(message.len()));
+        if room < size as u64 || cfg!(twocan_mutant = "publish-first") {
+            return None;
+        }
+        // The lines are asked for first: the books are done while they come.
+        memory.copy_in(self.offset(position) + RECORD_HEAD, message);
+        let unknown = memory.places_near(position, size / LINE)?;
+        self.publish_placed(memory, Kind::Data, message.len(), unknown);
+        Some(position)
+    }
+
     /// Reserves, copies and publishes one record made of `parts` one after the other.
     #[inline]
     pub(crate) fn push<M: MemoryMut>(
@@ -235,6 +250,15 @@ impl Producer {
             return self.publish_before(memory, kind, len, next);
         }
         let unknown = memory.places(self.head, size as usize / LINE);
+        self.publish_placed(memory, kind, len, unknown);
+    }
+
+    /// As `publish`, of a record that is in the books. Is the line behind it `unknown`?
+    #[inline(always)]
+    fn publish_placed<M: MemoryMut>(&mut self, memory: &M, kind: Kind, len: usize, unknown: bool) {
+        let size = record_size(len) as u64;
+        let next = self.head.wrapping_add(size);
+        let one_line = size == LINE as u64;
         if unknown && !cfg!(twocan_mutant = "no-zero-ahead") {
             memory.lines().stamp(next).store(0, Ordering::Relaxed);
         }

@@ -64,10 +64,19 @@ impl Starts {
     /// `cover` and `add` in one. The result is that of `add`.
     #[inline(always)]
     pub(crate) fn place(&self, position: u64, lines: usize) -> bool {
+        match self.place_near(position, lines) {
+            Some(unknown) => unknown,
+            None => self.place_apart(position, lines),
+        }
+    }
+
+    /// The same, if they are all in one word; `None` = nothing was done.
+    #[inline(always)]
+    pub(crate) fn place_near(&self, position: u64, lines: usize) -> Option<bool> {
         let line = self.line(position);
         let first = line % BITS;
         if first + lines >= BITS {
-            return self.place_apart(position, lines);
+            return None;
         }
         let word = &self.words[line / BITS];
         let known = word.load(Ordering::Relaxed);
@@ -79,7 +88,7 @@ impl Starts {
         if with != known {
             word.store(with, Ordering::Relaxed);
         }
-        known & next == 0
+        Some(known & next == 0)
     }
 
     #[cold]

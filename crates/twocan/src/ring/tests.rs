@@ -146,9 +146,12 @@ impl Model {
         let position = self.producer.head();
         let bytes = self.bytes(fill, position, len);
         // As the sending half does.
-        let line =
-            if len <= ONE_LINE { self.producer.push_line(&self.memory, &bytes) } else { None };
-        if let Some(at) = line.or_else(|| self.producer.push_plain(&self.memory, &bytes)) {
+        let short = if len <= ONE_LINE {
+            self.producer.push_line(&self.memory, &bytes)
+        } else {
+            self.producer.push_few(&self.memory, &bytes)
+        };
+        if let Some(at) = short.or_else(|| self.producer.push_plain(&self.memory, &bytes)) {
             assert_eq!(at, position);
             self.messages.push_back(Expected { kind: Kind::Data, position, bytes });
         }
@@ -173,11 +176,21 @@ impl Model {
     }
 
     fn in_place(&mut self, len: usize, publish: Option<usize>, fill: Fill) {
-        let Ok(slot) = self.producer.reserve(&self.memory, len) else { return };
+        // As the sending half does.
+        let (ring, memory) = (&mut self.producer, &self.memory);
+        let quick = len <= ONE_LINE && ring.has_line() || ring.reserve_plain(memory, len);
+        if !quick && ring.reserve(memory, len).is_err() {
+            return;
+        }
+        let slot = self.producer.slot();
         let mut bytes = self.bytes(fill, slot.position, len);
         self.memory.copy_in(slot.payload_at, &bytes);
         if let Some(shorter) = publish {
-            self.producer.publish(&self.memory, Kind::Data, shorter);
+            if shorter <= ONE_LINE && self.producer.has_line() {
+                self.producer.publish_line(&self.memory, shorter);
+            } else {
+                self.producer.publish(&self.memory, Kind::Data, shorter);
+            }
             bytes.truncate(shorter);
             self.messages.push_back(Expected { kind: Kind::Data, position: slot.position, bytes });
         }

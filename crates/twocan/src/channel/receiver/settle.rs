@@ -270,7 +270,9 @@ impl Receiver {
     /// passed.
     #[inline(never)]
     pub(super) fn stand_back(&mut self) -> bool {
-        if self.run < BACKLOG {
+        // What is no message, as the padding at the ring's end, is no end of a backlog.
+        let something = self.front().is_some_and(|front| self.ring.ready(front.region.lines()));
+        if self.run < BACKLOG || something {
             return false;
         }
         self.spinner.learn(std::mem::take(&mut self.run));
@@ -316,5 +318,33 @@ impl Receiver {
         );
         self.owner.disarm(Half::Receiver);
         self.words = words;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::layout::{LINE, MIN_CAPACITY};
+    use crate::{Channel, Spin};
+
+    #[test]
+    fn padding_is_no_end_of_a_backlog() {
+        let mut options = Channel::options();
+        options.spin(Spin::Always); // stands back on one core, too
+        let (mut a, mut b) = options.send_capacity(MIN_CAPACITY).pair().unwrap();
+        let (mut wraps, mut stood) = (0, 0);
+        for _ in 0..100 {
+            // Three lines, which do not divide the ring.
+            let sent = (0..20).take_while(|_| a.try_send([1; 150]).is_ok()).count();
+            for left in (0..sent).rev() {
+                let before = b.rx.ring.position();
+                b.recv().unwrap();
+                let passed = b.rx.ring.position().wrapping_sub(before) > 3 * LINE as u64;
+                b.rx.run = u32::MAX;
+                let ends = b.rx.stand_back();
+                assert!(left == 0 || !ends, "{left} messages are there");
+                (wraps, stood) = (wraps + u32::from(passed), stood + u32::from(ends));
+            }
+        }
+        assert!(wraps > 10 && stood > 10, "{wraps} {stood}");
     }
 }

@@ -46,7 +46,7 @@ impl Take for Place {
 struct Lent;
 
 impl Take for Lent {
-    const SETTLES: bool = false;
+    const SETTLES: bool = cfg!(twocan_mutant = "lent-is-taken");
     #[inline(always)]
     fn fits(&mut self, _len: usize) -> bool {
         true
@@ -59,7 +59,7 @@ impl Take for Lent {
 
 impl TakeRecord for Lent {
     type Made = (u64, usize);
-    const SETTLES: bool = false;
+    const SETTLES: bool = cfg!(twocan_mutant = "lent-is-taken");
     #[inline(always)]
     fn take(self, _region: &PeerRegion, _lines: Ring<'_>, record: &Record) -> (u64, usize) {
         (record.position, record.len)

@@ -6,12 +6,16 @@ use super::Sender;
 use super::credit::is_time_to_look;
 use crate::layout::Kind;
 use crate::ring::{ONE_LINE, Slot};
+use std::ops::RangeInclusive;
 
 /// Fits one line, and is copied without a call.
 #[inline(always)]
 fn is_one_line(message: &[u8]) -> bool {
     message.len().wrapping_sub(8) <= ONE_LINE - 8
 }
+
+/// Messages of more than a line that are copied without a call.
+const FEW: RangeInclusive<usize> = ONE_LINE + 1..=256;
 
 impl Sender {
     /// The short way of a message that has room and about which there is nothing to be said.
@@ -30,12 +34,29 @@ impl Sender {
         // Copied without a call.
         let admitted = is_one_line(message) && message.len() < self.limit;
         if !admitted || owner.is_forked() || owner.news() != self.news {
-            return self.quick_send_lines(message);
+            return self.quick_send_few(message);
         }
         match self.ring.push_line(&owner.own, message) {
             // The head has come at most 64 lines further than `quick_send_lines` has asked for
             // pages for, which are made long before they are needed.
             Some(position) => self.sent_now(position, message.len(), false),
+            None => self.quick_send_lines(message),
+        }
+    }
+
+    /// The same, of a few lines.
+    #[inline(never)]
+    fn quick_send_few(&mut self, message: &[u8]) -> u64 {
+        let owner = &*self.owner;
+        let admitted = FEW.contains(&message.len()) && message.len() < self.limit;
+        if !admitted || owner.is_forked() || owner.news() != self.news {
+            return self.quick_send_lines(message);
+        }
+        match self.ring.push_few(&owner.own, message) {
+            Some(position) => {
+                let more = self.owner.own.wants_pages(self.ring.head()) || self.ring.wants_lines();
+                self.sent_now(position, message.len(), more)
+            }
             None => self.quick_send_lines(message),
         }
     }

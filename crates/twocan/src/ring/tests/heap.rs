@@ -89,6 +89,9 @@ impl MemoryMut for Heap {
     fn places(&self, position: u64, lines: usize) -> bool {
         self.starts.place(position, lines)
     }
+    fn places_near(&self, position: u64, lines: usize) -> Option<bool> {
+        self.starts.place_near(position, lines)
+    }
     fn copy_in(&self, at: usize, from: &[u8]) {
         assert!(at % 8 == 0 && at + from.len() <= self.capacity, "a copy leaves the ring");
         for (i, chunk) in from.chunks(8).enumerate() {
