@@ -26,6 +26,8 @@ impl End {
             return false;
         }
         state.lean = Lean::Yes;
+        // Before the word: whoever knows the word may have left a fence out.
+        fence::rely();
         // SYNC asym: pairs with `is_lean` and with the peer's.
         self.own.header().asym.store(1, Ordering::Release);
         self.tell();

@@ -65,7 +65,11 @@ impl Watcher {
             names: Names::new().ok(),
             named: Mutex::new(HashMap::new()),
             asked: Mutex::new(Vec::new()),
-            fence: AtomicU32::new(if fence::is_allowed() { FENCE_UNASKED } else { FENCE_COMES }),
+            fence: AtomicU32::new(match fence::is_allowed() {
+                false => FENCE_COMES,
+                true if fence::register_alone() => FENCE_THERE,
+                true => FENCE_UNASKED,
+            }),
             blind: AtomicU32::new(0),
             fork: fork::generation(),
         });

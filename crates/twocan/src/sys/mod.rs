@@ -19,7 +19,10 @@
 //! `fence` -- the asymmetric fence.
 //!   - After `register` (true), a call of `everywhere` in any process that runs this code orders
 //!     the threads of this process as if each had made a full fence at some moment during the call.
-//!     False: not here; then nobody relies on it. May take milliseconds.
+//!     False: not here; then nobody relies on it. May take milliseconds. `register_alone` does it
+//!     only if that takes microseconds.
+//!   - `rely` is called before the first end says that it takes part; `is_relied_upon` from then
+//!     on.
 //!
 //! `fd` -- owned descriptors (Windows: handles).
 //!   - `Fd::make` and `make_all`: closed in forked children before they run any code, closed on

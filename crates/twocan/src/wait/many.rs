@@ -36,7 +36,7 @@ pub(super) fn sleep_at_doors<T>(
         // SYNC armed, cancel-poke: as in sleep_until. The doorbells were emptied before they were
         // armed.
         fence(Ordering::SeqCst);
-        if !due.is_empty() && sys::fence::is_registered() {
+        if !due.is_empty() && sys::fence::is_relied_upon() {
             // Arms that stand from an earlier wait had this behind them then.
             sys::fence::everywhere();
         }

@@ -17,6 +17,10 @@ const PATIENCE: u64 = 2000;
 const SETTLING: u64 = 50;
 
 pub fn play(args: &[&str]) -> bool {
+    if let ["opens", name] = *args {
+        opens(name);
+        return true;
+    }
     let ["locks itself in", way, name] = *args else { return false };
     let mut end = Channel::open(name).unwrap();
     say("open");
@@ -48,6 +52,43 @@ fn is_registered() -> Option<bool> {
     let ask = |command: i32| unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) };
     let known = ask(QUERY) & REGISTER_GLOBAL_EXPEDITED != 0 && ask(GET_REGISTRATIONS) >= 0;
     known.then(|| ask(GET_REGISTRATIONS) & REGISTER_GLOBAL_EXPEDITED != 0)
+}
+
+/// Opens an end as a process of one thread, which is forked for that, and beside another thread;
+/// says whether each was registered then.
+fn opens(name: &str) {
+    let is_registered_with = |end: &str| {
+        let _end = Channel::open(&format!("{name}-{end}")).unwrap();
+        is_registered() == Some(true)
+    };
+    // SAFETY: the child is a thread of its own that opens an end, and leaves without a look back.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let registered = is_registered_with("one");
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(i32::from(registered)) };
+    }
+    let mut status = 0;
+    // SAFETY: one integer that the call fills.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    let (stop, wait) = std::sync::mpsc::channel::<()>();
+    let other = std::thread::spawn(move || wait.recv().unwrap_err());
+    let beside = is_registered_with("more");
+    drop(stop);
+    other.join().unwrap();
+    say(&format!("alone {} beside another {beside}", libc::WEXITSTATUS(status) == 1));
+}
+
+/// To register takes a process of one thread a microsecond, and any other milliseconds, for which
+/// no `open` waits.
+#[test]
+fn a_process_of_one_thread_is_registered_with_its_first_end() {
+    if is_registered().is_none() {
+        return eprintln!("skipped: the kernel does not tell of registrations for membarrier");
+    }
+    let mut child = Child::start("sandbox", &["opens", &unique("alone")]);
+    child.expect("alone true beside another false");
+    child.finish();
 }
 
 /// A burst there and a burst back, until both processes are registered and some time has passed.

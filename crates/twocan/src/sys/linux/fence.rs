@@ -17,15 +17,28 @@ pub(crate) fn register() -> bool {
     let needed = MembarrierQuery::REGISTER_GLOBAL_EXPEDITED | MembarrierQuery::GLOBAL_EXPEDITED;
     let done = membarrier_query().contains(needed)
         && membarrier(MembarrierCommand::RegisterGlobalExpedited).is_ok();
-    REGISTERED.fetch_or(done, Ordering::Relaxed);
     done
 }
 
-static REGISTERED: AtomicBool = AtomicBool::new(false);
+/// `register`, if this is the only thread: then the kernel waits for nobody, and it takes a
+/// microsecond.
+pub(crate) fn register_alone() -> bool {
+    // Beside the directory's two links each thread is one.
+    let alone = rustix::fs::stat("/proc/self/task").is_ok_and(|tasks| tasks.st_nlink == 3);
+    alone && register()
+}
 
-/// Has `register` succeeded in this process? Until then nobody leaves a fence to its sleepers.
-pub(crate) fn is_registered() -> bool {
-    REGISTERED.load(Ordering::Relaxed)
+static RELIED_UPON: AtomicBool = AtomicBool::new(false);
+
+/// An end of this process is about to say that it takes part.
+pub(crate) fn rely() {
+    RELIED_UPON.store(true, Ordering::Relaxed);
+}
+
+/// Does an end of this process take part, or did one ever? Until then nobody leaves a fence to its
+/// sleepers.
+pub(crate) fn is_relied_upon() -> bool {
+    RELIED_UPON.load(Ordering::Relaxed)
 }
 
 /// A full fence on every thread that runs in a registered process, this one included: what one of
