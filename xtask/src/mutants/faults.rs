@@ -21,6 +21,7 @@ pub(super) const TABLE: &[Mutant] = &[
         "whoever_is_killed_whenever_nothing_is_lost_and_nothing_comes_twice",
     ),
     row("ack-in-recv", "the same, at every instruction", Place::Test("steps"), STEPS),
+    row("lent-is-taken", "what is lent stays until it is acknowledged", Place::Unit, "channel::"),
     row(
         "set-in-two-steps",
         "a set event and its sleepers' wake are one step",

@@ -356,7 +356,8 @@ impl Receiver {
         let longest = max_payload(front.region.capacity()) as u64;
         self.longest = longest.min(self.owner.card.max_message) as u32;
         self.longest_line = self.longest.min(ONE_LINE as u32);
-        // `taken` speaks of the region that `ack` names: cleared before `ack` names another.
+        // SYNC taken: it speaks of the region that `ack` names, and is cleared before that names
+        // another.
         let progress = &self.owner.own.header().progress;
         progress.taken.store(0, Ordering::Release);
         progress.acknowledge(self.generation, start);

@@ -15,9 +15,8 @@ pub(crate) fn is_allowed() -> bool {
 /// it.
 pub(crate) fn register() -> bool {
     let needed = MembarrierQuery::REGISTER_GLOBAL_EXPEDITED | MembarrierQuery::GLOBAL_EXPEDITED;
-    let done = membarrier_query().contains(needed)
-        && membarrier(MembarrierCommand::RegisterGlobalExpedited).is_ok();
-    done
+    membarrier_query().contains(needed)
+        && membarrier(MembarrierCommand::RegisterGlobalExpedited).is_ok()
 }
 
 /// `register`, if this is the only thread: then the kernel waits for nobody, and it takes a
