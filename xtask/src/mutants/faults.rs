@@ -188,6 +188,7 @@ pub(super) const TABLE: &[Mutant] = &[
     row("payload-unseen", "what may be payload is known", Place::Unit, "ring::"),
     row("given-up-unseen", "also what was never sent", Place::Unit, "ring::"),
     row("blank-for-ever", "also where a line was blank before", Place::Unit, "ring::"),
+    row("copied-and-forgotten", "also where a message was refused", Place::Unit, "ring::"),
     row("ahead-unmarked", "a record may begin in lines taken ahead", Place::Unit, "ring::"),
     row("pages-unasked", "the reader meets no page first", Place::Unit, "region::"),
     row("run-too-long", "blank is what is known to be", Place::Unit, "ring::"),

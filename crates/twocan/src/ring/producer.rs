@@ -202,7 +202,8 @@ impl Producer {
         Some(position)
     }
 
-    /// As `push_plain`, of a message of a few lines, without a call. `None` = ask `push_plain`.
+    /// As `push_plain`, of a message of a few lines, in most cases without a call. `None` = nothing
+    /// was done, ask `push_plain`.
     #[inline(always)]
     pub(crate) fn push_few<M: MemoryMut>(&mut self, memory: &M, message: &[u8]) -> Option<u64> {
         let position = self.head;
@@ -210,11 +211,21 @@ impl Producer {
         if room < size as u64 || cfg!(twocan_mutant = "publish-first") {
             return None;
         }
-        // The lines are asked for first: the books are done while they come.
+        // The lines are asked for first: the books are done while they come. But done they are, now
+        // that payload stands where records may begin.
         memory.copy_in(self.offset(position) + RECORD_HEAD, message);
-        let unknown = memory.places_near(position, size / LINE)?;
-        self.publish_placed(memory, Kind::Data, message.len(), unknown);
+        match memory.places_near(position, size / LINE) {
+            Some(unknown) => self.publish_placed(memory, Kind::Data, message.len(), unknown),
+            None if cfg!(twocan_mutant = "copied-and-forgotten") => return None,
+            None => self.publish_apart(memory, message.len()),
+        }
         Some(position)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn publish_apart<M: MemoryMut>(&mut self, memory: &M, len: usize) {
+        self.publish(memory, Kind::Data, len);
     }
 
     /// Reserves, copies and publishes one record made of `parts` one after the other.

@@ -271,8 +271,8 @@ impl Receiver {
     #[inline(never)]
     pub(super) fn stand_back(&mut self) -> bool {
         // What is no message, as the padding at the ring's end, is no end of a backlog.
-        let something = self.front().is_some_and(|front| self.ring.ready(front.region.lines()));
-        if self.run < BACKLOG || something {
+        let something = || self.front().is_some_and(|front| self.ring.ready(front.region.lines()));
+        if self.run < BACKLOG || something() {
             return false;
         }
         self.spinner.learn(std::mem::take(&mut self.run));

@@ -133,9 +133,9 @@ impl Receiver {
         }
         let front = self.view.inbox.first().ok_or(Other::Record)?;
         let (lines, position) = (front.region.lines(), self.ring.position());
-        // All that lies before was handed out. It is not always due, but saying it again costs less
-        // than asking.
-        if T::SETTLES || *self.due.position.get_mut() != 0 {
+        if *self.due.position.get_mut() != 0 {
+            // What is due is all that lies before. It stays so until it is known what comes then:
+            // in most cases that is due at once.
             let (order, woken) = (&mut self.order, &self.woken);
             say(position, self.generation, front, lines, owner, self.news, order, woken)?;
         } else if owner.news() != self.news {
